@@ -1,0 +1,97 @@
+# A fresh machine needs Python >= 3.11 and make; every target makes the environment it runs in.
+#
+#   make demo          the same program on every store, side by side     (DEMO_REPO=path for another git history)
+#   make test          the tests, on every server that can be started    (TESTS=path, PYTEST_ARGS=…)
+#   make check         format, lint, types, walls, generated code
+#   make conformance   one line a rule, one column a store
+#   make differential  random programs on all stores                     (N=5000 SEED=7)
+#   make bench | docs | wheel | sync-code | format | lock | hooks | clean
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first of these that is new enough; set PYTHON to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+N ?= 500
+SEED ?= 7
+TESTS ?=
+PYTEST_ARGS ?=
+SOURCES := $(wildcard dbkit backends tests examples tools bench)
+
+.PHONY: help venv demo test check format conformance differential bench docs wheel sync-code lock hooks clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# Two stamps: what the lock file pins, and dbkit itself in place (its entry points follow pyproject.toml).
+venv: $(VENV)/.installed
+
+$(VENV)/.locked: requirements-dev.lock
+	@test -n "$(PYTHON)" || { echo "dbkit needs Python 3.11 or newer: none found; set PYTHON=/path/to/python3"; exit 1; }
+	@if ! test -x $(BIN)/python; then \
+		echo "==> making $(VENV) with $$($(PYTHON) --version)"; \
+		$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+			echo "this Python has no working venv module (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }; \
+	fi
+	@echo "==> installing $$(grep -c '==' requirements-dev.lock) pinned packages into $(VENV) (a minute or so, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@echo "==> installing dbkit in place"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: venv
+	@$(BIN)/python examples/compare_backends.py
+
+test: venv
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+check: venv
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/basedpyright --warnings
+	$(BIN)/lint-imports
+	$(BIN)/python tools/unasync.py --check
+
+format: venv
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+sync-code: venv
+	$(BIN)/python tools/unasync.py
+
+conformance: venv
+	@$(BIN)/python -m dbkit.testing conformance
+
+differential: venv
+	@$(BIN)/python -m dbkit.testing differential --n $(N) --seed $(SEED)
+
+bench: venv
+	@$(BIN)/python -m bench
+
+docs: venv
+	$(BIN)/zensical build --clean --strict
+
+wheel: venv
+	$(BIN)/python -m build --no-isolation
+
+# uv resolves for all supported Pythons and platforms at once; no index or path goes into the file.
+# UPGRADE=1 takes the newest versions, else what is pinned stays where it still fits.
+lock:
+	@test -x $(BIN)/uv || $(MAKE) venv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-annotate \
+		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" --output-file requirements-dev.lock pyproject.toml
+
+hooks: venv
+	$(BIN)/pre-commit install
+
+clean:
+	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
