@@ -25,7 +25,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Account", "Child", "free_port", "private_folder", "server_account"]
+__all__ = [
+    "Account",
+    "Child",
+    "descendants",
+    "free_port",
+    "kill_tree",
+    "others_may_enter",
+    "private_folder",
+    "server_account",
+    "spawn",
+]
 
 STOP_WITHIN_S = 5.0
 
@@ -263,7 +273,7 @@ def private_folder(kind: str, account: Account) -> Path:
             p
             for p in (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
             if p.is_dir() and others_may_enter(p)
-        ]  # noqa: S108
+        ]
         if not shared:
             raise LookupError(
                 f"no temporary folder can be entered by {account.name!r}, who has to run the server"

@@ -20,6 +20,7 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -27,7 +28,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -35,6 +36,7 @@ from dbkit.testing._processes import (
     Account,
     Child,
     free_port,
+    kill_tree,
     others_may_enter,
     private_folder,
     server_account,
@@ -59,6 +61,9 @@ __all__ = [
 
 _URL_VARIABLE = {"postgresql": "DBKIT_TEST_POSTGRES_URL", "mongodb": "DBKIT_TEST_MONGODB_URL"}
 Kind = Literal["postgresql", "mongodb"]
+# Its name, its version, and whether it is a surrogate.
+Identity = tuple[str, str, bool]
+Identify = Callable[[str], Identity]
 
 READY_WITHIN_S = 60.0
 # A port that was free a moment ago may be taken when the server binds it.
@@ -81,6 +86,10 @@ POSTGRES_SETTINGS = {
 
 class ServerFailed(RuntimeError):
     """A private server did not start, or not again; the message ends with the end of its log."""
+
+
+class _PortTaken(ServerFailed):
+    """Between our look and its start, another process took the port."""
 
 
 @dataclass(frozen=True)
@@ -185,17 +194,14 @@ def missing_is_failure() -> bool:
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
-Identify = Callable[[str], tuple[str, str, bool]]
-
-
 class _Ready:
     """Waits until a private server answers, and says who it is."""
 
-    def __init__(self, child: Child, identify: Callable[[], tuple[str, str, bool]]) -> None:
+    def __init__(self, child: Child, identify: Callable[[], Identity]) -> None:
         self._child = child
         self._identify = identify
 
-    def __call__(self) -> tuple[str, str, bool]:
+    def __call__(self) -> Identity:
         deadline = time.monotonic() + READY_WITHIN_S
         while True:
             try:
@@ -203,6 +209,8 @@ class _Ready:
             # Whatever a driver raises while a server comes up: it is asked again until the deadline.
             except Exception as error:
                 if self._child.pid is None:
+                    if "in use" in self._child.log_tail():
+                        raise _PortTaken(f"its port was taken:\n{self._child.log_tail()}") from error
                     raise ServerFailed(f"it ended at once:\n{self._child.log_tail()}") from error
                 if time.monotonic() > deadline:
                     raise ServerFailed(
@@ -211,13 +219,49 @@ class _Ready:
             time.sleep(0.02)
 
 
+def _launch(
+    kind: Kind,
+    origin: str,
+    child: Child,
+    command: Callable[[int], list[str]],
+    url_at: Callable[[int], str],
+    identify: Identify,
+) -> Server:
+    """Start *child* on a free port and wait until it answers; another port when that one was taken meanwhile."""
+    try:
+        for _ in range(START_ATTEMPTS - 1):
+            with contextlib.suppress(_PortTaken):
+                return _launch_once(kind, origin, child, command, url_at, identify)
+        return _launch_once(kind, origin, child, command, url_at, identify)
+    except BaseException:
+        child.remove()
+        raise
+
+
+def _launch_once(
+    kind: Kind,
+    origin: str,
+    child: Child,
+    command: Callable[[int], list[str]],
+    url_at: Callable[[int], str],
+    identify: Identify,
+) -> Server:
+    port = free_port()
+    url = url_at(port)
+    child.command = command(port)
+    child.start()
+    ready = _Ready(child, lambda: identify(url))
+    name, version, is_surrogate = ready()
+    return Server(kind, url, name, version, is_surrogate, origin, child, ready)
+
+
 def _named(kind: Kind, url: str, identify: Identify) -> Server | Missing:
     """Return the server that the environment names; who named one shall not get another in its place."""
     variable = _URL_VARIABLE[kind]
     try:
         name, version, is_surrogate = identify(url)
-    except Exception as error:
-        # The driver's message may hold the URL, and with it a password.
+    except Exception as error:  # noqa: BLE001
+        # Any driver's, and its message may hold the URL, and with it a password.
         return Missing(kind, f"the server that {variable} names does not answer ({type(error).__name__})")
     return Server(kind, url, name, version, is_surrogate, f"named by {variable}")
 
@@ -273,39 +317,28 @@ def _start_private_postgres(binaries: Path, origin: str) -> Server:
             binaries = _readable_copy(binaries, folder)
         data = folder / "data"
         with child.log.open("ab") as log:
-            initdb = [
-                binaries / "initdb",
-                "-D",
-                data,
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
-            ]
-            process = spawn([str(part) for part in initdb], folder, account, log)
-            if process.wait(timeout=READY_WITHIN_S) != 0:
-                raise ServerFailed(f"initdb failed:\n{child.log_tail()}")
-        for attempt in itertools.count(1):
-            port = free_port()
-            settings = [f"-c{name}={value}" for name, value in POSTGRES_SETTINGS.items()]
-            child.command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *settings]
-            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-            ready = _Ready(child, lambda url=url: postgres_identity(url))
+            options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+            process = spawn([str(binaries / "initdb"), "-D", str(data), *options], folder, account, log)
             try:
-                child.start()
-                name, version, is_surrogate = ready()
-                break
-            except ServerFailed:
-                if attempt == START_ATTEMPTS or "already in use" not in child.log_tail():
-                    raise
+                failed = process.wait(timeout=READY_WITHIN_S) != 0
+            except subprocess.TimeoutExpired:
+                failed = True
+                kill_tree(process.pid)
+                process.wait()
+        if failed:
+            raise ServerFailed(f"initdb failed:\n{child.log_tail()}")
     except BaseException:
         child.remove()
         raise
-    return Server("postgresql", url, name, version, is_surrogate, origin, child, ready)
+    settings = [f"-c{name}={value}" for name, value in POSTGRES_SETTINGS.items()]
+    return _launch(
+        "postgresql",
+        origin,
+        child,
+        lambda port: [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *settings],
+        lambda port: f"postgresql://postgres@127.0.0.1:{port}/postgres",
+        postgres_identity,
+    )
 
 
 def _readable_copy(binaries: Path, folder: Path) -> Path:
@@ -323,7 +356,7 @@ def _readable_copy(binaries: Path, folder: Path) -> Path:
     return copy / package.name / binaries.parent.name / binaries.name
 
 
-def postgres_identity(url: str) -> tuple[str, str, bool]:
+def postgres_identity(url: str) -> Identity:
     """Return the name and version of the server at *url*, and False: it is none other."""
     import psycopg
 
@@ -394,48 +427,43 @@ def _start_private_mongodb(
     child = Child([], private_folder("mongodb", Account()))
     data = child.folder / "data"
     data.mkdir()
-    try:
-        for attempt in itertools.count(1):
-            port = free_port()
-            child.command = command(data, port)
-            url = f"mongodb://127.0.0.1:{port}/?directConnection=true&heartbeatFrequencyMS=500"
-            ready = _Ready(
-                child, lambda url=url, port=port: _mongodb_primary(url, port if initiate else None)
-            )
-            try:
-                child.start()
-                name, version, is_surrogate = ready()
-                break
-            except ServerFailed:
-                if attempt == START_ATTEMPTS or "in use" not in child.log_tail():
-                    raise
-    except BaseException:
-        child.remove()
-        raise
-    return Server("mongodb", url, name, version, is_surrogate, origin, child, ready)
+    return _launch(
+        "mongodb",
+        origin,
+        child,
+        lambda port: command(data, port),
+        lambda port: f"mongodb://127.0.0.1:{port}/?directConnection=true&heartbeatFrequencyMS=500",
+        _initiated_identity if initiate else _primary_identity,
+    )
 
 
-def _mongodb_primary(url: str, initiate_port: int | None) -> tuple[str, str, bool]:
-    """Return the identity of the server at *url* once it takes writes; make it a replica set when it is none yet."""
+def _initiated_identity(url: str) -> Identity:
+    """Make the server at *url* a replica set when it is none yet, and go on as for one that is."""
     from pymongo.errors import OperationFailure
 
     with _mongo_client(url) as client:
+        if not client.admin.command("hello").get("setName"):
+            member = {"_id": 0, "host": urlsplit(url).netloc}
+            with contextlib.suppress(OperationFailure):  # AlreadyInitialized: it is electing itself
+                client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
+    return _primary_identity(url)
+
+
+def _primary_identity(url: str) -> Identity:
+    """Return the identity of the server at *url* once it takes writes."""
+    with _mongo_client(url) as client:
         if not client.admin.command("hello").get("isWritablePrimary"):
-            if initiate_port is not None:
-                member = {"_id": 0, "host": f"127.0.0.1:{initiate_port}"}
-                with contextlib.suppress(OperationFailure):  # AlreadyInitialized: it is electing itself
-                    client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
             raise TimeoutError("it has not become primary")
     return mongodb_identity(url)
 
 
-def mongodb_identity(url: str) -> tuple[str, str, bool]:
+def mongodb_identity(url: str) -> Identity:
     """Return the name and version of the server at *url*, and whether it only speaks MongoDB's protocol."""
     with _mongo_client(url) as client:
         return identify_mongodb(client.admin.command("buildInfo"))
 
 
-def identify_mongodb(build_info: Mapping[str, Any]) -> tuple[str, str, bool]:
+def identify_mongodb(build_info: Mapping[str, Any]) -> Identity:
     """Tell MongoDB from what imitates it, by its answer to `buildInfo`.
 
     The version field is the version that is imitated, so it proves nothing. A server is MongoDB when it names the commit
@@ -447,8 +475,8 @@ def identify_mongodb(build_info: Mapping[str, Any]) -> tuple[str, str, bool]:
         ("FerretDB", "ferretdb"),
     ):
         if key in build_info:
-            stated = build_info[key]
-            return name, str(stated.get("version", "") if isinstance(stated, Mapping) else stated), True
+            stated: Any = build_info[key]
+            return name, str(stated["version"] if key == "ferretdb" else stated), True
     is_mongodb = bool(str(build_info.get("gitVersion", "")).strip("0")) and bool(
         build_info.get("storageEngines")
     )
@@ -528,7 +556,11 @@ def _with_database(url: str, name: str) -> str:
 def main() -> int:
     """Start what can be started, print how to use it, and keep it until Ctrl-C or SIGTERM; 2 when one is missing."""
     done = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: done.set())
+
+    def finish(_number: int, _frame: FrameType | None) -> None:
+        done.set()
+
+    signal.signal(signal.SIGTERM, finish)
     servers = [start_postgres(), start_mongodb()]
     for server in servers:
         print(server.describe())
