@@ -71,12 +71,8 @@ def read(url: str, timeout_s: int = 5) -> list[int]:
             if connection.execute("SELECT to_regclass('numbers')").fetchone() == (None,):
                 return []
             return sorted(n for (n,) in connection.execute("SELECT n FROM numbers"))
-    import pymongo
-
-    client: pymongo.MongoClient[dict[str, Any]]
-    with pymongo.MongoClient(
-        url, serverSelectionTimeoutMS=timeout_s * 1000, socketTimeoutMS=timeout_s * 1000
-    ) as client:
+    limited = f"{url}&socketTimeoutMS={timeout_s * 1000}"
+    with contextlib.closing(servers._mongo_client(limited)) as client:
         return sorted(document["n"] for document in client.get_default_database().numbers.find())
 
 
