@@ -20,6 +20,7 @@ ROOTS = ("dbkit", "backends", "tests", "bench", "examples")
 
 # Python's own pairs. `Async` before a capital goes by itself: AsyncIterator, AsyncExitStack, AsyncStore, …
 LANGUAGE = {
+    "AbstractAsyncContextManager": "AbstractContextManager",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
@@ -36,6 +37,8 @@ LANGUAGE = {
 }
 # Our own pairs, whole words, in code, strings and comments. One that no source uses is an error.
 PROJECT = {
+    "asleep": "sleep",
+    "async_worker": "worker",
     "aconnect": "connect",
 }
 
@@ -95,13 +98,21 @@ def main(arguments: list[str], root: Path) -> int:
     used: set[str] = set()
     wanted = twins(root, used)
     present = {p for top in ROOTS for f in (root / top).rglob("_sync") if f.is_dir() for p in f.rglob("*.py")}
-    problems = [f"tools/unasync.py: no source holds {word!r}: drop the rename" for word in PROJECT.keys() - used]
+    problems = [
+        f"tools/unasync.py: no source holds {word!r}: drop the rename" for word in PROJECT.keys() - used
+    ]
     for path in sorted(present | wanted.keys()):
         text = wanted.get(path)
         if text == (path.read_text(encoding="utf-8") if path in present else None):
             continue
         if "--check" in arguments:
-            what = "is an orphan" if text is None else "differs from its source" if path in present else "is missing"
+            what = (
+                "is an orphan"
+                if text is None
+                else "differs from its source"
+                if path in present
+                else "is missing"
+            )
             problems.append(f"{path.relative_to(root).as_posix()} {what}: run `make sync-code`")
         elif text is None:
             path.unlink()

@@ -1,0 +1,247 @@
+"""A database: entities' stores, transactions, and what is true of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+import stamina
+
+from ..entity import spec_of
+from ..errors import ConfigurationError, Conflict, DbkitError, InvalidInput, TransactionAborted
+from ..features import Features
+from ..options import TRANSACTION_S, Isolation, Options
+from ..page import Cursors
+from ..spec import EntitySpec, Schema
+from ..statement import Hook, ServerInfo, Statement
+from ..url import URL
+from .backend import AsyncBackend
+from .executor import AsyncAutocommit, locate
+from .store import AsyncStore
+from .transaction import AsyncTransaction
+
+if TYPE_CHECKING:
+    from ..entity import Record
+
+__all__ = ["AsyncDatabase", "AsyncStores"]
+
+E = TypeVar("E", bound="Record[Any]")
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+
+
+class AsyncStores(Protocol):
+    """What a domain is built on: the database, or a transaction."""
+
+    def store(self, entity: type[E]) -> AsyncStore[E]:
+        """Return the store of *entity*."""
+        ...
+
+
+class AsyncWork(Protocol[R_co]):
+    """A function that does its work through the transaction that it is given."""
+
+    async def __call__(self, tx: AsyncTransaction, /) -> R_co: ...
+
+
+class AsyncDatabase:
+    """An open database. Made by `aconnect`; safe to share between tasks; closed at the end of its `with` block.
+
+    Attributes:
+        url: where it is, passwords left out when it is shown.
+        backend: the store's side; for backends' authors and tools.
+    """
+
+    def __init__(self, url: URL, backend: AsyncBackend, schema: Schema, options: Options, cursor_key: bytes | None) -> None:
+        self.url = url
+        self.backend = backend
+        self.cursors = Cursors(cursor_key)
+        self.autocommit = AsyncAutocommit(backend)
+        self._schema = schema
+        self._options = options
+        self._hooks: list[Hook] = []
+        self._is_open = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
+    async def open(self) -> Self:
+        """Connect and probe the server; `with` does it by itself.
+
+        Raises:
+            Unavailable: the server cannot be reached.
+            Unsupported: it cannot keep what the entities declare.
+        """
+        if not self._is_open:
+            try:
+                await self.backend.open(self._schema)
+            except DbkitError as error:
+                locate(error, self.backend.name, "connect", None)
+                raise
+            self._is_open = True
+        return self
+
+    async def close(self) -> None:
+        """Close all connections. A second call does nothing."""
+        if self._is_open:
+            self._is_open = False
+            await self.backend.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- stores and transactions ---------------------------------------------------------------------------------------
+
+    def spec(self, entity: type[Any]) -> EntitySpec:
+        """Return the description of *entity*, which must be among those that `connect` was given."""
+        spec = spec_of(entity)
+        if spec not in self._schema:
+            raise ConfigurationError(
+                f"{spec.name} is not among this database's entities",
+                entity=spec.name,
+                hint=f"connect(…, entities=[…, {spec.name}])",
+            )
+        return spec
+
+    def store(self, entity: type[E]) -> AsyncStore[E]:
+        """Return the store of *entity*, in autocommit."""
+        self._check_open()
+        return AsyncStore(self.spec(entity), self.backend, self.autocommit, self.cursors)
+
+    def transaction(self, *, read_only: bool = False, isolation: Isolation = "snapshot") -> AsyncTransaction:
+        """Return a transaction, to be entered by `with`: one snapshot, all or nothing.
+
+        Args:
+            read_only: refuse writes; cheaper, and on SQLite it waits for no writer.
+            isolation: `"serializable"` where the store has it and `connect(…, allow={"serializable"})` named it.
+
+        Raises:
+            Unsupported: this store has no transactions as it is deployed, or not this isolation.
+        """
+        self._check_open()
+        self.backend.features.require("transactions", backend=self.backend.name, operation="transaction")
+        if isolation == "serializable":
+            if "serializable" not in self._options.allow:
+                raise ConfigurationError(
+                    "isolation='serializable' is an extra that not every store has",
+                    backend=self.backend.name,
+                    operation="transaction",
+                    hint='name it: connect(…, allow={"serializable"})',
+                )
+            self.backend.features.require("serializable", backend=self.backend.name, operation="transaction")
+        elif isolation != "snapshot":
+            raise InvalidInput("isolation must be 'snapshot' or 'serializable'", operation="transaction")
+        return AsyncTransaction(self, read_only=read_only, isolation=isolation)
+
+    async def run_in_transaction(
+        self,
+        work: AsyncWork[R],
+        *,
+        read_only: bool = False,
+        isolation: Isolation = "snapshot",
+        attempts: int = 20,
+        timeout_s: float = TRANSACTION_S,
+    ) -> R:
+        """Run *work* in a transaction, again from its beginning as long as it ends in `Conflict`; return its result.
+
+        *work* may run several times: it should do nothing that is not in the transaction. Between two attempts there is
+        a pause, doubling, with jitter. Other errors, `OutcomeUnknown` among them, are never retried.
+
+        Args:
+            attempts: the most attempts.
+            timeout_s: no new attempt is begun after this many seconds.
+        """
+        async for attempt in stamina.retry_context(
+            on=_is_conflict, attempts=attempts, timeout=timeout_s, wait_initial=0.005, wait_max=0.5, wait_jitter=0.02
+        ):
+            with attempt:
+                async with self.transaction(read_only=read_only, isolation=isolation) as tx:
+                    return await work(tx)
+        raise AssertionError("retry_context gives at least one attempt")
+
+    # -- the whole -----------------------------------------------------------------------------------------------------
+
+    @property
+    def features(self) -> Features:
+        """What this store can keep, with the evidence."""
+        return self.backend.features
+
+    @property
+    def server(self) -> ServerInfo:
+        """Who answers: the server's name and version."""
+        return self.backend.server
+
+    async def ping(self) -> None:
+        """Make one round trip.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        self._check_open()
+        await self.autocommit.read("ping", None, self.backend.ping)
+
+    async def counts(self, *entities: type[Any]) -> list[int]:
+        """Return how many rows each of *entities* has, of one instant, in one round trip."""
+        self._check_open()
+        specs = [self.spec(entity) for entity in entities]
+        return await self.autocommit.read("counts", None, self.backend.counts, specs) if specs else []
+
+    async def create_schema(self) -> None:
+        """Make the tables or collections and indexes that are missing; never alter one. Safe in two processes at once.
+
+        Raises:
+            SchemaDrift: something is there, but not as the entities declare; the message says what.
+        """
+        self._check_open()
+        await self.autocommit.write("create_schema", None, self.backend.create_schema)
+
+    async def drop_schema(self) -> None:
+        """Remove the entities' tables or collections **and all data in them**; missing ones are no error."""
+        self._check_open()
+        await self.autocommit.write("drop_schema", None, self.backend.drop_schema)
+
+    @asynccontextmanager
+    async def native(self) -> AsyncIterator[Any]:
+        """Lend the driver's own connection: for what dbkit does not do.
+
+        sqlite3's or psycopg's connection, in autocommit; for MongoDB the pair (database, None). It goes back to the
+        pool at the end of the block, and must be clean by then.
+        """
+        self._check_open()
+        async with self.backend.native() as connection:
+            yield connection
+
+    def on_statement(self, hook: Hook) -> Hook:
+        """Call *hook* after each statement with its text and time, never with its values; return *hook*.
+
+        It runs on the caller's thread or task, before the verb returns: it should be quick.
+        """
+        self._hooks.append(hook)
+        self.backend.hook = hook if len(self._hooks) == 1 else self._call_hooks
+        return hook
+
+    def _call_hooks(self, statement: Statement) -> None:
+        for hook in self._hooks:
+            hook(statement)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise ConfigurationError(
+                "the database is not open",
+                backend=self.backend.name,
+                hint="use it inside its with block, or call open() first",
+            )
+
+
+def _is_conflict(error: Exception) -> bool:
+    # A conflict that was caught inside the work has doomed the transaction all the same.
+    return isinstance(error, Conflict) or (
+        isinstance(error, TransactionAborted) and isinstance(error.__cause__, Conflict)
+    )

@@ -1,0 +1,491 @@
+"""The generic store: one entity's verbs, the same on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from ..building import (
+    canonical_id,
+    changes_of,
+    check_limit,
+    check_own_fields,
+    filter_of,
+    find_query,
+    group_query,
+    ids_of,
+    page_query,
+    read_spec,
+    replacing,
+    rows_of,
+    stored_instance,
+    total_order,
+    unasked_limit,
+    unique_key_of,
+    write_filter,
+)
+from ..entity import row_of
+from ..errors import (
+    DuplicateKey,
+    InvalidInput,
+    NotFound,
+    OperationalError,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StaleVersion,
+    TransactionError,
+)
+from ..options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
+from ..page import Cursors, Page
+from ..query import (
+    Claim,
+    Count,
+    DeleteMany,
+    DeleteOne,
+    Exists,
+    Filter,
+    Find,
+    GroupBy,
+    In,
+    Insert,
+    Order,
+    Path,
+    UpdateMany,
+    UpdateOne,
+    Upsert,
+    all_of,
+)
+from ..spec import EntitySpec
+from ..values import utc_now
+from .backend import AsyncBackend, AsyncOperations
+from .executor import AsyncExecutor
+from .explainer import AsyncExplainer
+
+if TYPE_CHECKING:
+    from ..entity import Record
+    from ..fields import Change, Mapped, OrderBy
+    from ..views import Group, Into
+
+__all__ = ["AsyncStore"]
+
+E = TypeVar("E", bound="Record[Any]")
+V = TypeVar("V")
+G = TypeVar("G", bound="Group[Any]")
+
+
+class AsyncStore(Generic[E]):
+    """The rows of one entity: in autocommit (`db.store(E)`), or inside a transaction (`tx.store(E)`).
+
+    A store holds no state and costs nothing to make. A verb that touches one row is atomic; `create_many`,
+    `update_many` and `delete_many` are all or nothing; a read with its relations sees one committed instant.
+    Every verb raises `InvalidInput` before any I/O for what no store could do, and `OperationalError` when the
+    store cannot be reached.
+    """
+
+    def __init__(
+        self, spec: EntitySpec, operations: AsyncOperations, executor: AsyncExecutor, cursors: Cursors
+    ) -> None:
+        self._spec = spec
+        self._operations = operations
+        self._executor = executor
+        self._cursors = cursors
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._spec.name}>"
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    async def get(self, id: Any, *, into: Any = None) -> Any:
+        """Return the entity with this id, or None."""
+        spec = self._spec
+        key = canonical_id(spec, id, "get")
+        read = spec.read if into is None else read_spec(spec, into, "get")
+        return await self._executor.read("get", spec.name, self._operations.get, read, key)
+
+    async def require(self, id: Any, *, into: Any = None) -> Any:
+        """Return the entity with this id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = await self.get(id, into=into)
+        if found is None:
+            raise NotFound(f"there is no {self._spec.name} with this id", operation="require", entity=self._spec.name)
+        return found
+
+    async def get_many(self, ids: Iterable[Any], *, into: Any = None) -> dict[Any, Any]:
+        """Return the entities with these ids by id, in the order of *ids*; ids that are not there are left out.
+
+        Raises:
+            TooLarge: more than 1,000 different ids.
+        """
+        spec = self._spec
+        wanted = ids_of(spec, ids)
+        read = read_spec(spec, into, "get_many")
+        if not wanted:
+            return {}
+        key = next((o.name for o in read.outputs if o.path.is_own_field and o.path.field is spec.id), None)
+        if key is None:
+            raise InvalidInput(
+                f"get_many gives rows by id, which the view {read.model.__name__} does not have",
+                entity=spec.name,
+                operation="get_many",
+                hint=f"add to the view: id: Mapped[…] = via({spec.name}.id)",
+            )
+        query = Find(read, In(Path.of(spec, spec.id), tuple(wanted)), ())
+        items = await self._executor.read("get_many", spec.name, self._operations.find, query)
+        found = {getattr(item, key): item for item in items}
+        return {id: found[id] for id in wanted if id in found}
+
+    async def find_one(self, *where: Filter, order_by: OrderBy = None, into: Any = None) -> Any:
+        """Return the first entity in order, or None."""
+        spec = self._spec
+        query = find_query(spec, "find_one", where, order_by, into, 1, None)
+        items = await self._executor.read("find_one", spec.name, self._operations.find, query)
+        return items[0] if items else None
+
+    async def find(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        into: Any = None,
+    ) -> list[Any]:
+        """Return the entities in a total order (by id where *order_by* says nothing).
+
+        Args:
+            limit: at most this many, up to 10,000; 0 is an empty list.
+            offset: skip this many first. The store reads and throws them away: `page` costs the same however deep.
+
+        Raises:
+            TooLarge: without a limit there are more than 1,000.
+        """
+        spec = self._spec
+        query = find_query(spec, "find", where, order_by, into, limit, offset)
+        if limit == 0:
+            return []
+        items = await self._executor.read("find", spec.name, self._operations.find, query)
+        if limit is None:
+            unasked_limit(items, "find", spec.name)
+        return items
+
+    async def page(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int = 50,
+        after: str | None = None,
+        total: bool = False,
+        into: Any = None,
+    ) -> Page[Any]:
+        """Return at most *limit* entities after the cursor *after*, in a total order.
+
+        The last page has `next_cursor=None`; an empty result is a page, not an error. A row whose sort key changes
+        between two pages may repeat or be missed; all others appear exactly once.
+
+        Args:
+            limit: 1 to 10,000.
+            after: the `next_cursor` of the page before, with the same filters and order.
+            total: also count all that the filters take, of the same instant; this reads them all.
+
+        Raises:
+            InvalidCursor: the token was made by another query, or is damaged.
+        """
+        spec = self._spec
+        query = page_query(spec, self._cursors, "page", where, order_by, into, limit, after, total)
+        rows = await self._executor.read("page", spec.name, self._operations.page, query)
+        cursor = None if rows.last is None else self._cursors.encode(spec, query.where, query.order, rows.last)
+        return Page(rows.items, cursor, rows.total)
+
+    async def iterate(
+        self, *where: Filter, order_by: OrderBy = None, batch: int = 1000, into: Any = None
+    ) -> AsyncIterator[Any]:
+        """Yield all entities in a total order, reading *batch* (1 to 10,000) at a time.
+
+        No connection is held between two batches. A row that nobody touches meanwhile appears exactly once; inside a
+        transaction all rows are the snapshot's.
+        """
+        spec = self._spec
+        check_limit(batch, "iterate", spec.name, least=1)
+        query = page_query(spec, self._cursors, "iterate", where, order_by, into, batch, None, False)
+        while True:
+            rows = await self._executor.read("iterate", spec.name, self._operations.page, query)
+            for item in rows.items:
+                yield item
+            if rows.last is None:
+                return
+            query = Find(query.read, query.where, query.order, batch, after=rows.last, page=True)
+
+    async def count(self, *where: Filter) -> int:
+        """Return how many entities there are for which all filters hold."""
+        spec = self._spec
+        query = Count(spec, filter_of(spec, where, "count"))
+        return await self._executor.read("count", spec.name, self._operations.count, query)
+
+    async def exists(self, *where: Filter) -> bool:
+        """Return whether there is an entity for which all filters hold."""
+        spec = self._spec
+        query = Exists(spec, filter_of(spec, where, "exists"))
+        return await self._executor.read("exists", spec.name, self._operations.exists, query)
+
+    async def group(
+        self,
+        group: type[G],
+        *where: Filter,
+        having: Filter | None = None,
+        order_by: OrderBy = None,
+        limit: int | None = None,
+    ) -> list[G]:
+        """Return the groups of the entities that the filters take, computed by the store.
+
+        Ordered by *order_by*, ties by all keys, ascending, nulls first. A group without keys is exactly one row, even
+        over nothing.
+
+        Raises:
+            TooLarge: without a limit there are more than 1,000 groups.
+        """
+        spec = self._spec
+        query = group_query(spec, group, where, having, order_by, limit)
+        if limit == 0:
+            return []
+        items: list[G] = await self._executor.read("group", spec.name, self._operations.group, query)
+        if limit is None:
+            unasked_limit(items, "group", spec.name)
+        return items
+
+    def explain(self) -> AsyncExplainer:
+        """Return the same read verbs, each of which returns the `Plan` instead of the result."""
+        return AsyncExplainer(self._spec, self._operations, self._executor, self._cursors)
+
+    # -- writes --------------------------------------------------------------------------------------------------------
+
+    async def create(self, entity: E) -> E:
+        """Store a new entity and return it as it is stored. Atomic.
+
+        Outside a transaction a reply that was lost is resolved by sending it again: the same id with an equal row is
+        success.
+
+        Raises:
+            DuplicateKey: the id or a unique key is taken.
+            ReferenceViolation: what it refers to is not there.
+            TooLarge: the entity has more than 15 MiB.
+            OutcomeUnknown: the connection broke, and again when it was resent.
+        """
+        spec = self._spec
+        row = row_of(spec, entity)
+        query = Insert(spec, row)
+        try:
+            await self._executor.write("create", spec.name, self._operations.insert, query)
+        except OutcomeUnknown as lost:
+            if self._executor.in_transaction:
+                raise
+            await self._resend(query, lost)
+        return stored_instance(spec, entity, row)
+
+    async def _resend(self, query: Insert, lost: OutcomeUnknown) -> None:
+        spec = self._spec
+        try:
+            await self._executor.write("create", spec.name, self._operations.insert, query)
+        except DuplicateKey:
+            key = query.row[spec.columns.index(spec.id)]
+            found = await self._executor.read("create", spec.name, self._operations.get, spec.read, key)
+            if found is None or row_of(spec, found) != query.row:
+                raise
+        except OperationalError:
+            raise lost from None
+
+    async def create_many(self, entities: Iterable[E], *, batched: bool = False) -> int:
+        """Store new entities, all or none, and return how many.
+
+        Args:
+            batched: allow more than 10,000, written in steps of 10,000, each all or nothing: after an error the
+                earlier steps stay.
+
+        Raises:
+            TooLarge: more than 10,000 without *batched*; nothing is written.
+            DuplicateKey, ReferenceViolation: as `create`.
+        """
+        spec = self._spec
+        rows = rows_of(spec, entities, batched=batched)
+        done = 0
+        for start in range(0, len(rows), MAX_ROWS_TOUCHED):
+            part = rows[start : start + MAX_ROWS_TOUCHED]
+            done += await self._executor.write(
+                "create_many", spec.name, self._operations.insert_many, spec, part
+            )
+        return done
+
+    async def update(self, id: Any, *changes: Change, where: Filter | None = None) -> E:
+        """Change the fields named in *changes*, if *where* holds, and return the entity as it is then. Atomic.
+
+        Raises:
+            NotFound: no row has this id.
+            PreconditionFailed: *where* does not hold; the row is unchanged.
+            OutOfRange: a computed value leaves the field's bounds; the row is unchanged.
+            DuplicateKey, ReferenceViolation: as `create`.
+        """
+        spec = self._spec
+        key = canonical_id(spec, id, "update")
+        condition = None if where is None else filter_of(spec, (where,), "update")
+        query = UpdateOne(spec, key, condition, changes_of(spec, changes, "update"))
+        updated: E = await self._executor.write("update", spec.name, self._operations.update, query)
+        return updated
+
+    async def update_many(self, *where: Filter, changes: Sequence[Change] | Change, batched: bool = False) -> int:
+        """Change all entities for which the filters hold, all or none, and return how many matched.
+
+        Args:
+            batched: allow more than 10,000, written in steps, each all or nothing. A row that comes to match, or no
+                longer does, while this runs may be missed; each row is changed at most once.
+
+        Raises:
+            TooLarge: more than 10,000 match; nothing is written.
+            OutOfRange: a computed value of any row leaves the field's bounds; nothing is written.
+        """
+        spec = self._spec
+        condition = write_filter(spec, where, "update_many")
+        made = changes_of(spec, changes, "update_many")
+        if not batched:
+            query = UpdateMany(spec, condition, made)
+            return await self._executor.write("update_many", spec.name, self._operations.update_many, query)
+        done = 0
+        async for part in self._batches("update_many", condition):
+            query = UpdateMany(spec, part, made)
+            done += await self._executor.write("update_many", spec.name, self._operations.update_many, query)
+        return done
+
+    async def _batches(self, operation: str, condition: Filter | None) -> AsyncIterator[Filter]:
+        """Yield filters that take the rows of *condition*, at most 1,000 each, in the order of their ids."""
+        spec = self._spec
+        by_id = Path.of(spec, spec.id)
+        query = Find(spec.read, condition, (Order(by_id),), MAX_ROWS_UNASKED, page=True)
+        while True:
+            rows = await self._executor.read(operation, spec.name, self._operations.page, query)
+            if rows.items:
+                chosen = In(by_id, tuple(item.id for item in rows.items))
+                yield chosen if condition is None else all_of(chosen, condition)
+            if rows.last is None:
+                return
+            query = Find(spec.read, condition, query.order, MAX_ROWS_UNASKED, after=rows.last, page=True)
+
+    async def replace(self, entity: E) -> E:
+        """Replace all fields of the stored entity with this id but `created_at`, and return it as it is then. Atomic.
+
+        Raises:
+            NotFound: no row has this id.
+            StaleVersion: the entity is `Versioned` and the row was changed since *entity* was read.
+            DuplicateKey, ReferenceViolation: as `create`.
+        """
+        spec = self._spec
+        row = row_of(spec, entity)
+        condition, changes = replacing(spec, row)
+        query = UpdateOne(spec, row[spec.columns.index(spec.id)], condition, changes)
+        try:
+            replaced: E = await self._executor.write("replace", spec.name, self._operations.update, query)
+        except PreconditionFailed as error:
+            raise StaleVersion(
+                f"this {spec.name} was changed since it was read",
+                backend=error.backend,
+                operation="replace",
+                entity=spec.name,
+                field="version",
+                hint="read it again, apply the change to what is there now, and replace that",
+            ) from error
+        return replaced
+
+    async def upsert(self, entity: E, *, on: Mapped[Any] | Sequence[Mapped[Any]]) -> E:
+        """Create the entity, or replace the row that has the same unique key, and return what is stored. Atomic.
+
+        On a match the stored `id` and `created_at` stay, all else is replaced, `version` is the stored one + 1.
+        `updated_at` is now in both cases.
+
+        Args:
+            on: the fields of one declared unique key, or the id; none of them null.
+
+        Raises:
+            DuplicateKey: another unique key is taken by another row.
+            ReferenceViolation: what it refers to is not there.
+        """
+        spec = self._spec
+        key = unique_key_of(spec, on)
+        values = list(row_of(spec, entity))
+        for field, name in zip(key.fields, key.names, strict=True):
+            if values[spec.columns.index(field)] is None:
+                raise InvalidInput(
+                    f"upsert on {spec.name}.{name} needs a value there: null never matches",
+                    entity=spec.name,
+                    field=name,
+                    operation="upsert",
+                )
+        if spec.timestamped:
+            values[spec.columns.index(spec.by_name["updated_at"])] = utc_now()
+        query = Upsert(spec, tuple(values), key)
+        stored: E = await self._executor.write("upsert", spec.name, self._operations.upsert, query)
+        return stored
+
+    async def delete(self, id: Any, *, where: Filter | None = None) -> bool:
+        """Delete the entity with this id, if *where* holds, and what cascades from it. Atomic.
+
+        Returns whether it was there and *where* held.
+
+        Raises:
+            ReferenceViolation: rows that restrict it still refer to it; nothing is deleted.
+            TooLarge: more than 10,000 rows would go with it; nothing is deleted.
+        """
+        spec = self._spec
+        key = canonical_id(spec, id, "delete")
+        condition = None if where is None else filter_of(spec, (where,), "delete")
+        query = DeleteOne(spec, key, condition)
+        return await self._executor.write("delete", spec.name, self._operations.delete, query)
+
+    async def delete_many(self, *where: Filter, batched: bool = False) -> int:
+        """Delete all entities for which the filters hold, and what cascades from them, all or none.
+
+        Returns how many entities matched, what cascaded not counted.
+
+        Args:
+            batched: allow more than 10,000, deleted in steps, each all or nothing.
+
+        Raises:
+            TooLarge: more than 10,000 rows would be deleted, cascades included; nothing is.
+            ReferenceViolation: rows that restrict one of them still refer to it; nothing is deleted.
+        """
+        spec = self._spec
+        condition = write_filter(spec, where, "delete_many")
+        if not batched:
+            query = DeleteMany(spec, condition)
+            return await self._executor.write("delete_many", spec.name, self._operations.delete_many, query)
+        done = 0
+        async for part in self._batches("delete_many", condition):
+            query = DeleteMany(spec, part)
+            done += await self._executor.write("delete_many", spec.name, self._operations.delete_many, query)
+        return done
+
+    async def claim(
+        self, *where: Filter, changes: Sequence[Change] | Change, order_by: OrderBy = None, limit: int = 1
+    ) -> list[E]:
+        """Change up to *limit* (1 to 1,000) entities that no other worker is changing, and return them, in order.
+
+        No row goes to two workers, and no worker waits for another: what another one holds is passed over. *changes*
+        must make the filters false, or the row will be claimed again.
+
+        Raises:
+            TransactionError: inside a transaction; a claim is one step of its own.
+        """
+        spec = self._spec
+        if self._executor.in_transaction:
+            raise TransactionError(
+                "claim inside a transaction",
+                operation="claim",
+                entity=spec.name,
+                hint="claim by db.store(…), then work on what was claimed in a transaction",
+            )
+        condition = write_filter(spec, where, "claim")
+        order = total_order(spec, order_by, "claim")
+        check_own_fields(spec, condition, order, "claim")
+        made = changes_of(spec, changes, "claim")
+        query = Claim(spec, condition, made, order, check_limit(limit, "claim", spec.name, least=1, most=1_000))
+        backend = cast(AsyncBackend, self._operations)  # outside a transaction the operations are the backend's own
+        items: list[E] = await self._executor.write("claim", spec.name, backend.claim, query)
+        return items

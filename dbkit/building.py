@@ -1,0 +1,434 @@
+"""From a verb's arguments to a query value: all checks that need no store. Pure; used by both colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from .entity import row_of
+from .errors import InvalidInput, TooLarge
+from .fields import Mapped, order_of
+from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
+from .page import Cursors
+from .query import (
+    And,
+    AnyRelated,
+    Arithmetic,
+    Assign,
+    Change,
+    Compare,
+    Constant,
+    Everything,
+    FieldValue,
+    Filter,
+    Find,
+    GroupBy,
+    Not,
+    Or,
+    Order,
+    Path,
+    all_of,
+)
+from .spec import EntitySpec, GroupSpec, ReadSpec, UniqueKey
+from .values import casefold_key, check_value, utc_now
+from .views import group_of, read_of
+
+__all__ = [
+    "MAX_LIMIT",
+    "canonical_id",
+    "changes_of",
+    "check_limit",
+    "check_own_fields",
+    "filter_of",
+    "find_query",
+    "group_query",
+    "ids_of",
+    "page_query",
+    "read_spec",
+    "replacing",
+    "rows_of",
+    "stored_instance",
+    "total_order",
+    "unasked_limit",
+    "unique_key_of",
+    "write_filter",
+]
+
+MAX_LIMIT = 10_000
+
+
+def canonical_id(spec: EntitySpec, id: object, operation: str) -> Any:
+    """Return *id* checked against the entity's id type."""
+    return check_value(spec.id.type.operand, id, entity=spec.name, field="id", operation=operation)
+
+
+def ids_of(spec: EntitySpec, ids: Iterable[object]) -> list[Any]:
+    """Return the ids checked, without repetitions, in their order; at most 1,000."""
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        raise InvalidInput("get_many takes an iterable of ids", entity=spec.name, operation="get_many")
+    found = list(dict.fromkeys(canonical_id(spec, id, "get_many") for id in ids))
+    if len(found) > MAX_ROWS_UNASKED:
+        raise TooLarge(
+            f"get_many takes at most {MAX_ROWS_UNASKED:,} ids, not {len(found):,}",
+            entity=spec.name,
+            operation="get_many",
+            hint="ask in several calls",
+        )
+    return found
+
+
+def filter_of(root: EntitySpec | GroupSpec, filters: Sequence[object], operation: str) -> Filter | None:
+    """Return what all *filters* say together, or None for all rows; checks that they are about *root*."""
+    if not filters:
+        return None
+    for item in filters:
+        if not isinstance(item, Filter):
+            _not_a_filter(root, item, operation)
+    where = all_of(*filters)  # type: ignore[arg-type]  # checked just above
+    if where.root is not None and where.root is not root:
+        raise InvalidInput(
+            f"{operation} on {root.name} got a filter on {where.root.name}",
+            entity=root.name,
+            operation=operation,
+            hint="reach a parent's field with via(Child.reference, Parent.field), children with any_related(…)",
+        )
+    return None if isinstance(where, Everything) else where
+
+
+def _not_a_filter(root: EntitySpec | GroupSpec, item: object, operation: str) -> NoReturn:
+    field = next(iter(root.by_name))
+    hint = f"compare the class's fields, e.g. {root.name}.{field} == …"
+    if isinstance(item, bool):
+        hint = f"was an instance compared instead of the class? {hint}"
+    raise InvalidInput(
+        f"{operation} on {root.name} takes filters, not a {type(item).__name__}",
+        entity=root.name,
+        operation=operation,
+        hint=hint,
+    )
+
+
+def write_filter(root: EntitySpec, filters: Sequence[object], operation: str) -> Filter | None:
+    """Return the filter of `update_many` or `delete_many`, which must name one."""
+    if not filters:
+        raise InvalidInput(
+            f"{operation} needs a filter",
+            entity=root.name,
+            operation=operation,
+            hint=f"say {operation}(everything()) for all rows",
+        )
+    return filter_of(root, filters, operation)
+
+
+def check_own_fields(spec: EntitySpec, where: Filter | None, order: Sequence[Order], operation: str) -> None:
+    """Refuse a filter or an order that reaches other entities."""
+    if any(o.path.references for o in order) or (where is not None and _reaches_others(where)):
+        raise InvalidInput(
+            f"{operation} filters and orders by the entity's own fields only, not via another entity",
+            entity=spec.name,
+            operation=operation,
+            hint="keep what a worker chooses by on the entity itself",
+        )
+
+
+def _reaches_others(where: Filter) -> bool:
+    if isinstance(where, And | Or):
+        return any(_reaches_others(part) for part in where.parts)
+    if isinstance(where, Not):
+        return _reaches_others(where.part)
+    path: Path | None = getattr(where, "path", None)
+    return isinstance(where, AnyRelated) or (path is not None and bool(path.references))
+
+
+def total_order(spec: EntitySpec, order_by: object, operation: str) -> tuple[Order, ...]:
+    """Return the keys of *order_by* and, at the end, the id in the last key's direction."""
+    orders = _orders(spec, order_by, operation)
+    kept: list[Order] = []
+    seen: set[Any] = set()
+    for order in orders:
+        if order.path.shape in seen:
+            continue
+        seen.add(order.path.shape)
+        kept.append(order)
+        if order.path.is_own_field and order.path.field is spec.id:
+            return tuple(kept)
+    kept.append(Order(Path.of(spec, spec.id), kept[-1].descending if kept else False))
+    return tuple(kept)
+
+
+def _orders(root: EntitySpec | GroupSpec, order_by: object, operation: str) -> list[Order]:
+    if order_by is None:
+        return []
+    items: Sequence[object] = order_by if isinstance(order_by, tuple | list) else (order_by,)
+    orders: list[Order] = []
+    for item in items:
+        if not isinstance(item, Mapped | Order):
+            raise InvalidInput(
+                f"order_by takes the class's fields, not a {type(item).__name__}",
+                entity=root.name,
+                operation=operation,
+                hint=f"e.g. order_by={root.name}.{next(iter(root.by_name))}.desc(); names from outside never become fields",
+            )
+        order = order_of(item)
+        if order.path.root is not root:
+            raise InvalidInput(
+                f"{operation} on {root.name} got an order by {order.path}",
+                entity=root.name,
+                operation=operation,
+                hint="reach a parent's field with via(Child.reference, Parent.field)",
+            )
+        orders.append(order)
+    return orders
+
+
+def group_order(group: GroupSpec, order_by: object) -> tuple[Order, ...]:
+    """Return the keys of *order_by* and then all group keys, ascending, that are not among them."""
+    orders = _orders(group, order_by, "group")
+    by_field = {a.field.token: a for a in group.aggregates}
+    for order in orders:
+        aggregate = by_field.get(order.path.field.token)
+        if aggregate is not None and not aggregate.is_comparable:
+            raise InvalidInput(
+                f"{order.path} cannot be ordered by: averages and float sums are not the same to the last digit everywhere",
+                entity=group.name,
+                field=order.path.field.name,
+                operation="group",
+                hint="order by a count, an exact sum, a minimum, a maximum or a key",
+            )
+    seen = {o.path.field.token for o in orders}
+    orders += [Order(Path.of(group, k.field)) for k in group.keys if k.field.token not in seen]
+    return tuple(orders)
+
+
+def check_limit(limit: object, operation: str, entity: str, *, least: int = 0, most: int = MAX_LIMIT) -> int:
+    """Return *limit*, an int between *least* and *most*."""
+    if type(limit) is not int or not least <= limit <= most:
+        shown = f"{limit:,}" if type(limit) is int else f"a {type(limit).__name__}"
+        raise InvalidInput(
+            f"limit must be an int from {least} to {most:,}, not {shown}",
+            entity=entity,
+            operation=operation,
+            hint="iterate() reads any number of rows" if type(limit) is int and limit > most else None,
+        )
+    return limit
+
+
+def check_offset(offset: object, operation: str, entity: str) -> int | None:
+    """Return *offset*, an int that is not negative, or None."""
+    if offset is None or offset == 0 and type(offset) is int:
+        return None
+    if type(offset) is not int or not 0 <= offset < 2**63:
+        raise InvalidInput("offset must be an int from 0 on", entity=entity, operation=operation)
+    return offset
+
+
+def unasked_limit(items: list[Any], operation: str, entity: str) -> None:
+    """Raise `TooLarge` when a read without a limit found more than 1,000 rows: nothing is cut off silently."""
+    if len(items) > MAX_ROWS_UNASKED:
+        raise TooLarge(
+            f"{operation} without a limit found more than {MAX_ROWS_UNASKED:,} rows",
+            entity=entity,
+            operation=operation,
+            hint="give limit=, or read them by page() or iterate()",
+        )
+
+
+def read_spec(spec: EntitySpec, into: Any, operation: str) -> ReadSpec:
+    """Return what a read returns: the entity, or the view *into* of it."""
+    if into is None:
+        return spec.read
+    read = read_of(into)
+    if read.entity is not spec:
+        raise InvalidInput(
+            f"{read.model.__name__} is a view of {read.entity.name}, not of {spec.name}",
+            entity=spec.name,
+            operation=operation,
+            hint=f"db.store({read.entity.name}).{operation}(…, into={read.model.__name__})",
+        )
+    return read
+
+
+def rows_of(spec: EntitySpec, entities: Iterable[Any], *, batched: bool) -> list[tuple[Any, ...]]:
+    """Return the checked rows of *entities*; more than 10,000 only with *batched*."""
+    rows = [row_of(spec, e) for e in entities]
+    if len(rows) > MAX_ROWS_TOUCHED and not batched:
+        raise TooLarge(
+            f"create_many takes at most {MAX_ROWS_TOUCHED:,} rows at once, not {len(rows):,}",
+            entity=spec.name,
+            operation="create_many",
+            hint="batched=True writes them in several steps, each all or nothing",
+        )
+    return rows
+
+
+def unique_key_of(spec: EntitySpec, on: object) -> UniqueKey:
+    """Return the declared unique key that *on* names by fields."""
+    items: Sequence[object] = on if isinstance(on, tuple | list) else (on,)
+    names: list[str] = []
+    for item in items:
+        path: Path | None = getattr(item, "path", None) if isinstance(item, Mapped) else None
+        if path is None or path.root is not spec or not path.is_own_field:
+            raise InvalidInput(
+                f"on= takes the fields of a unique key of {spec.name}",
+                entity=spec.name,
+                operation="upsert",
+                hint=_unique_hint(spec),
+            )
+        names.append(path.field.name)
+    if names == ["id"]:
+        return UniqueKey((spec.id,), ("id",))
+    key = spec.unique_key(tuple(names))
+    if key is None:
+        raise InvalidInput(
+            f"on={', '.join(names)} is no declared unique key of {spec.name}",
+            entity=spec.name,
+            operation="upsert",
+            hint=_unique_hint(spec),
+        )
+    return key
+
+
+def _unique_hint(spec: EntitySpec) -> str:
+    keys = ["(" + ", ".join(f"{spec.name}.{n}" for n in key.names) + ")" for key in spec.uniques]
+    return f"declared: {', '.join([*keys, f'{spec.name}.id'])}"
+
+
+def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Change, ...]:
+    """Return the change or changes with what follows from them: shadows, `updated_at`, `version`."""
+    if not isinstance(changes, tuple | list):
+        changes = (changes,)
+    if not changes:
+        raise InvalidInput(
+            f"{operation} needs at least one change", entity=spec.name, operation=operation, hint="e.g. User.name.set('Ada')"
+        )
+    made: list[Change] = []
+    seen: set[str] = set()
+    for change in changes:
+        if not isinstance(change, Change):
+            raise InvalidInput(
+                f"{operation} on {spec.name} takes changes, not a {type(change).__name__}",
+                entity=spec.name,
+                operation=operation,
+                hint=f"e.g. {spec.name}.{spec.fields[-1].name}.set(…)",
+            )
+        if change.root is not spec:
+            raise InvalidInput(
+                f"{operation} on {spec.name} got a change of {change.root.name}.{change.field.name}",
+                entity=spec.name,
+                operation=operation,
+            )
+        name = change.field.name
+        if name in seen:
+            raise InvalidInput(
+                f"{operation} changes {spec.name}.{name} twice", entity=spec.name, field=name, operation=operation
+            )
+        seen.add(name)
+        if operation != "update" and any(name in key.names for key in spec.uniques):
+            raise InvalidInput(
+                f"{operation} cannot change {spec.name}.{name}, which is in a unique key",
+                entity=spec.name,
+                field=name,
+                operation=operation,
+                hint="whether it fails would depend on the order of rows; update the rows one by one",
+            )
+        made.append(change)
+        shadow = spec.shadow(name)
+        if shadow is not None:
+            assert isinstance(change, Assign)
+            assert isinstance(change.expression, Constant)
+            value = change.expression.value
+            made.append(_assign(spec, shadow.name, None if value is None else casefold_key(value)))
+    return (*made, *_kept_fields(spec, utc_now()))
+
+
+def _assign(spec: EntitySpec, name: str, value: Any) -> Assign:
+    field = spec.by_name.get(name) or next(s for s in spec.shadows if s.name == name)
+    return Assign(spec, field, Constant(value, field.type))
+
+
+def _kept_fields(spec: EntitySpec, now: datetime) -> list[Change]:
+    kept: list[Change] = []
+    if spec.timestamped:
+        kept.append(_assign(spec, "updated_at", now))
+    if spec.versioned:
+        version = spec.by_name["version"]
+        one = Constant(1, version.type)
+        kept.append(
+            Assign(spec, version, Arithmetic("add", FieldValue(Path.of(spec, version)), one, version.type))
+        )
+    return kept
+
+
+def replacing(spec: EntitySpec, row: tuple[Any, ...]) -> tuple[Filter | None, tuple[Change, ...]]:
+    """Return the condition and the changes of `replace`: all but the id and what dbkit keeps itself."""
+    kept = {"id"}
+    if spec.timestamped:
+        kept |= {"created_at", "updated_at"}
+    if spec.versioned:
+        kept.add("version")
+    changes: list[Change] = [
+        Assign(spec, column, Constant(value, column.type))
+        for column, value in zip(spec.columns, row, strict=True)
+        if column.name not in kept
+    ]
+    where: Filter | None = None
+    if spec.versioned:
+        version = spec.by_name["version"]
+        where = Compare(Path.of(spec, version), "eq", row[spec.columns.index(version)])
+    return where, (*changes, *_kept_fields(spec, utc_now()))
+
+
+def find_query(
+    spec: EntitySpec, operation: str, where: Sequence[object], order_by: object, into: Any, limit: object, offset: object
+) -> Find:
+    """Return the query of `find`; without a limit it asks for one row more than is given out."""
+    most = MAX_ROWS_UNASKED + 1 if limit is None else check_limit(limit, operation, spec.name)
+    skip = check_offset(offset, operation, spec.name)
+    read = spec.read if into is None else read_spec(spec, into, operation)
+    return Find(read, filter_of(spec, where, operation), total_order(spec, order_by, operation), most, skip)
+
+
+def page_query(
+    spec: EntitySpec,
+    cursors: Cursors,
+    operation: str,
+    where: Sequence[object],
+    order_by: object,
+    into: Any,
+    limit: object,
+    after: str | None,
+    total: bool,
+) -> Find:
+    """Return the query of `page`."""
+    most = check_limit(limit, operation, spec.name, least=1)
+    condition = filter_of(spec, where, operation)
+    order = total_order(spec, order_by, operation)
+    position = None if after is None else cursors.decode(after, spec, condition, order)
+    read = spec.read if into is None else read_spec(spec, into, operation)
+    return Find(read, condition, order, most, after=position, page=True, total=total)
+
+
+def group_query(
+    spec: EntitySpec, group: Any, where: Sequence[object], having: object, order_by: object, limit: object
+) -> GroupBy:
+    """Return the query of `group`; without a limit it asks for one group more than is given out."""
+    found = group_of(group)
+    if found.entity is not spec:
+        raise InvalidInput(
+            f"{found.name} groups {found.entity.name}, not {spec.name}",
+            entity=spec.name,
+            operation="group",
+            hint=f"db.store({found.entity.name}).group({found.name}, …)",
+        )
+    most = MAX_ROWS_UNASKED + 1 if limit is None else check_limit(limit, "group", spec.name)
+    condition = filter_of(spec, where, "group")
+    kept = None if having is None else filter_of(found, (having,), "group")
+    return GroupBy(found, condition, kept, group_order(found, order_by), most)
+
+
+def stored_instance(spec: EntitySpec, entity: Any, row: tuple[Any, ...]) -> Any:
+    """Return *entity*, or where it was not canonical (`model_copy` checks nothing) an instance of what was stored."""
+    values = entity.__dict__
+    changed = {f.name: value for f, value in zip(spec.fields, row, strict=False) if values[f.name] != value}
+    return entity.model_copy(update=changed) if changed else entity

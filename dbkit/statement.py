@@ -1,0 +1,59 @@
+"""What a store lets others see of its work: statements as they ran, plans as they would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Hook", "Plan", "ServerInfo", "Statement"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement that was sent to the store, never with its values.
+
+    `text` is SQL with placeholders, or a MongoDB command with its values left out.
+    """
+
+    backend: str
+    text: str
+    duration_s: float
+    error: str | None = None
+    """The driver's error class, where it failed."""
+
+
+Hook = Callable[[Statement], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the store would answer a read."""
+
+    statement: str
+    """The SQL, or the filter or pipeline as JSON; values are placeholders."""
+    indexes: tuple[str, ...]
+    """The indexes that the planner chose, in the plan's order."""
+    examined: int | None
+    """Rows or documents that were looked at, where the server says so."""
+    sorted_in_memory: bool | None
+    """Whether rows are sorted after they were read, as no index has the order; None where the store does not say."""
+    scans: tuple[str, ...] = ()
+    """The tables or collections that are read whole."""
+    raw: Any = field(default=None, repr=False)
+    """The server's own answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Who answers."""
+
+    name: str
+    """`"PostgreSQL"`, `"SQLite"`, `"MongoDB"`, …; a stand-in has its own name."""
+    version: str
+    is_surrogate: bool = False
+    """Whether it only speaks the product's protocol: nothing that it shows is said of the product."""
+
+    def __str__(self) -> str:
+        label = f"{self.name} {self.version}"
+        return f"{label} (surrogate: MongoDB wire protocol)" if self.is_surrogate else label
