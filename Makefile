@@ -22,7 +22,7 @@ TESTS ?=
 PYTEST_ARGS ?=
 SOURCES := $(wildcard dbkit backends tests examples tools bench)
 
-.PHONY: help venv demo test check format conformance differential bench docs wheel sync-code lock hooks clean
+.PHONY: help venv demo test check mypy format conformance differential bench docs wheel sync-code lock hooks clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -55,10 +55,13 @@ test: venv
 check: venv
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/mypy $(SOURCES)
+	$(MAKE) --no-print-directory mypy
 	$(BIN)/basedpyright --warnings
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/unasync.py --check
+
+mypy: venv
+	$(BIN)/mypy $(SOURCES)
 
 format: venv
 	$(BIN)/ruff format $(SOURCES)
