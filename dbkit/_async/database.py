@@ -39,6 +39,10 @@ class AsyncStores(Protocol):
         """Return the store of *entity*."""
         ...
 
+    async def counts(self, *entities: type[Any]) -> list[int]:
+        """Return how many rows each of *entities* has, of one instant, in one round trip."""
+        ...
+
 
 class AsyncWork(Protocol[R_co]):
     """A function that does its work through the transaction that it is given."""

@@ -72,6 +72,12 @@ class AsyncTransaction:
         executor, operations = self._begun()
         return AsyncStore(self._database.spec(entity), operations, executor, self._database.cursors)
 
+    async def counts(self, *entities: type[Any]) -> list[int]:
+        """Return how many rows each of *entities* has, as this transaction sees them, in one round trip."""
+        executor, operations = self._begun()
+        specs = [self._database.spec(entity) for entity in entities]
+        return await executor.read("counts", None, operations.counts, specs) if specs else []
+
     @asynccontextmanager
     async def native(self) -> AsyncIterator[Any]:
         """Lend the driver's own connection, inside this transaction; an error in the block dooms it.

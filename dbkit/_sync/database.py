@@ -40,6 +40,10 @@ class Stores(Protocol):
         """Return the store of *entity*."""
         ...
 
+    def counts(self, *entities: type[Any]) -> list[int]:
+        """Return how many rows each of *entities* has, of one instant, in one round trip."""
+        ...
+
 
 class Work(Protocol[R_co]):
     """A function that does its work through the transaction that it is given."""

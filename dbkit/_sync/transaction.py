@@ -73,6 +73,12 @@ class Transaction:
         executor, operations = self._begun()
         return Store(self._database.spec(entity), operations, executor, self._database.cursors)
 
+    def counts(self, *entities: type[Any]) -> list[int]:
+        """Return how many rows each of *entities* has, as this transaction sees them, in one round trip."""
+        executor, operations = self._begun()
+        specs = [self._database.spec(entity) for entity in entities]
+        return executor.read("counts", None, operations.counts, specs) if specs else []
+
     @contextmanager
     def native(self) -> Iterator[Any]:
         """Lend the driver's own connection, inside this transaction; an error in the block dooms it.
