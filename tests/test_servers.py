@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -230,6 +231,23 @@ def test_a_wrong_program_has_no_substitute(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("DBKIT_POSTGRES", str(tmp_path))
     assert "DBKIT_MONGOD" in servers.start_mongodb().describe()
     assert "DBKIT_POSTGRES" in servers.start_postgres().describe()
+
+
+def test_a_surrogate_in_mongods_place_is_called_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It also takes the way of a real mongod: its options, and making the replica set."""
+    secantus = Path(sysconfig.get_path("scripts")) / "secantusd-py"
+    if not secantus.exists():
+        (pytest.fail if servers.missing_is_failure() else pytest.skip)("SecantusDB is not installed")
+    mongod = tmp_path / "mongod"
+    # mongod --dbpath $2 --port $4 …
+    mongod.write_text(f'#!/bin/sh\nexec "{secantus}" --storage-path "$2" --port "$4"\n', encoding="utf-8")
+    mongod.chmod(0o755)
+    monkeypatch.setenv("DBKIT_MONGOD", str(mongod))
+    with started("mongodb") as server:
+        assert (server.name, server.is_surrogate) == ("SecantusDB", True)
+        assert "by DBKIT_MONGOD" in server.describe()
 
 
 def test_a_server_that_ends_at_once_shows_its_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
