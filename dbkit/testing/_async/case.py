@@ -1,0 +1,66 @@
+"""What a rule gets as its only argument: databases on the store that it runs on, and workers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from dbkit import aconnect
+from dbkit._async.database import AsyncDatabase
+
+from ..concurrency import AsyncBarrier, AsyncTeam
+from ..kit import StoreInfo
+
+__all__ = ["AsyncCase"]
+
+
+class AsyncCase:
+    """One rule on one store.
+
+        @rule("writes")
+        async def created_is_found(case: AsyncCase) -> None:
+            \"""What was created is found by its id.\"""
+            async with case.database(Plain) as db:
+                made = await db.store(Plain).create(Plain(name="x"))
+                assert await db.store(Plain).get(made.id) == made
+    """
+
+    def __init__(self, store: StoreInfo) -> None:
+        self.store = store
+
+    @asynccontextmanager
+    async def database(self, *entities: type[Any], **options: Any) -> AsyncIterator[AsyncDatabase]:
+        """Open a database with a fresh, empty schema of *entities*, dropped at the end.
+
+        *options* are those of `aconnect`.
+        """
+        async with aconnect(self.store.url, entities=entities, **options) as db:
+            await db.drop_schema()
+            await db.create_schema()
+            try:
+                yield db
+            finally:
+                await db.drop_schema()
+
+    @asynccontextmanager
+    async def connect(self, *entities: type[Any], **options: Any) -> AsyncIterator[AsyncDatabase]:
+        """Open another database object on the same data: nothing is created, nothing dropped."""
+        async with aconnect(self.store.url, entities=entities, **options) as db:
+            yield db
+
+    async def gather(self, *works: Callable[[], Awaitable[Any]]) -> list[Any]:
+        """Run all *works* at once, each in a task (or thread); return results or exceptions, in order."""
+        return await AsyncTeam.run(works)
+
+    async def run_workers(self, n: int, work: Callable[[int], Awaitable[Any]]) -> list[Any]:
+        """Run `work(0)` … `work(n - 1)` at once; return results or exceptions, in order."""
+
+        def bound(number: int) -> Callable[[], Awaitable[Any]]:
+            return lambda: work(number)
+
+        return await AsyncTeam.run([bound(number) for number in range(n)])
+
+    def barrier(self, parties: int) -> AsyncBarrier:
+        """Return what lets *parties* workers pass together: `await barrier.wait()`."""
+        return AsyncBarrier(parties)
