@@ -263,7 +263,7 @@ def test_a_server_that_ends_at_once_shows_its_log(monkeypatch: pytest.MonkeyPatc
 def test_postgres_starts_from_an_environment_that_others_cannot_enter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A virtual environment under /root is such a one."""
+    """A virtual environment in the home folder of root is such a one."""
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root runs PostgreSQL as another user")
 

