@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Context, Decimal, localcontext
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from dbkit.errors import OutOfRange
 from dbkit.query import (
@@ -56,6 +56,8 @@ __all__ = [
     "grouped",
     "in_order",
     "is_after",
+    "is_dict",
+    "is_list",
     "same",
     "value_of",
 ]
@@ -101,13 +103,21 @@ def encode(value: Any, type: ValueType) -> Any:
 
 def copied(value: Any) -> Any:
     """Return JSON data that shares no container with *value*."""
-    if isinstance(value, dict):
-        members: dict[str, Any] = value
-        return {key: copied(item) for key, item in members.items()}
-    if isinstance(value, list):
-        items: list[Any] = value
-        return [copied(item) for item in items]
+    if is_dict(value):
+        return {key: copied(item) for key, item in value.items()}
+    if is_list(value):
+        return [copied(item) for item in value]
     return value
+
+
+def is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a stored value is a dict or a nested model."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Whether a stored value is a list."""
+    return isinstance(value, list)
 
 
 def same(left: Any, right: Any) -> bool:
@@ -150,10 +160,9 @@ def value_of(path: Path) -> Callable[[Row, Rows], Any]:
             row = parent
         found: Any = row[path.field.stored]
         for inner in path.inside:
-            if not isinstance(found, dict):
+            if not is_dict(found):
                 return None
-            members: dict[str, Any] = found
-            found = members.get(inner if isinstance(inner, str) else inner.stored)
+            found = found.get(inner if isinstance(inner, str) else inner.stored)
         return found
 
     return value
@@ -194,8 +203,7 @@ def condition(where: Filter | None) -> Condition:
         case Compare():
             return _compare(where)
         case In():
-            values = [encode(v, where.path.type) for v in where.values]
-            return _leaf(where.path, lambda stored: any(same(stored, v) for v in values))
+            return _in(where)
         case Contains():
             return _leaf(where.path, lambda stored: where.value in stored)
         case StartsWith():
@@ -227,6 +235,14 @@ def _compare(where: Compare) -> Condition:
         return _leaf(where.path, lambda stored: not same(stored, wanted), null=True)
     compare = _COMPARE[where.op]
     return _leaf(where.path, lambda stored: _kind(stored) == _kind(wanted) and compare(stored, wanted))
+
+
+def _in(where: In) -> Condition:
+    values = [encode(v, where.path.type) for v in where.values]
+    if where.path.type.kind is Kind.JSON:
+        return _leaf(where.path, lambda stored: any(same(stored, v) for v in values))
+    members = frozenset(values)
+    return _leaf(where.path, lambda stored: stored in members)
 
 
 def _any_related(where: AnyRelated) -> Condition:
@@ -402,7 +418,7 @@ def _figure(aggregate: Aggregate, rows: list[Row], reach: Rows) -> Any:
 def _sum(values: list[Any], type: ValueType) -> Any:
     """Return the sum, exact at any size for int and Decimal; of nothing it is 0."""
     if type.kind is Kind.FLOAT:
-        return math.fsum(values) + 0.0
+        return _float_sum(values)
     if type.kind is Kind.DECIMAL:
         total = sum(_scaled(value, type) for value in values)
         return _unscaled(total, type)
@@ -412,9 +428,16 @@ def _sum(values: list[Any], type: ValueType) -> Any:
 def _average(values: list[Any], type: ValueType) -> Any:
     """Return the mean: of int and Decimal a Decimal, half-even at the type's places + 6."""
     if type.kind is Kind.FLOAT:
-        return math.fsum(values) / len(values) + 0.0
+        return _float_sum(values) / len(values) + 0.0
     places = type.decimal_places if type.kind is Kind.DECIMAL else 0
     return exact_average(Decimal(_sum(values, type)), len(values), places + 6)
+
+
+def _float_sum(values: list[float]) -> float:
+    try:
+        return math.fsum(values) + 0.0
+    except OverflowError as error:
+        raise OutOfRange("the sum of a float field is beyond what a float holds") from error
 
 
 def _scaled(value: Decimal, type: ValueType) -> int:

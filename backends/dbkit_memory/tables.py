@@ -27,6 +27,7 @@ from dbkit.errors import (
     NotFound,
     PreconditionFailed,
     SchemaDrift,
+    StoredDataInvalid,
     TransactionAborted,
 )
 from dbkit.spec import EntitySpec, OnDelete
@@ -216,8 +217,10 @@ class Work:
 
 
 def changed_meanwhile(table: Table) -> Conflict:
-    """Return the error for a row that another transaction wrote since the snapshot."""
-    return Conflict(f"another transaction changed the same row of {table.name!r}")
+    """Return the error for a row, a key or a parent that another transaction wrote since the snapshot."""
+    return Conflict(
+        f"another transaction is changing {table.name!r}, or has changed it since the snapshot, in the same place"
+    )
 
 
 class Tables:
@@ -252,8 +255,8 @@ class Tables:
             self._start(work)
             try:
                 return action(work)
-            except (NotFound, PreconditionFailed):
-                raise
+            except (NotFound, PreconditionFailed, StoredDataInvalid):
+                raise  # answers: nothing failed
             except BaseException:
                 if writes:
                     self._end(work, commit=False)

@@ -11,7 +11,7 @@ from dbkit.query import Change, Claim, DeleteMany, DeleteOne, Insert, UpdateMany
 from dbkit.spec import EntitySpec
 
 from . import constraints
-from .evaluate import Row, changed, condition, encode, in_order
+from .evaluate import Row, changed, condition, encode, in_order, is_dict, is_list
 from .reading import Maker, matching
 from .tables import Table, Work
 
@@ -137,10 +137,8 @@ def _size(value: Any) -> int:
         return len(value) if value.isascii() else len(value.encode())
     if isinstance(value, bytes):
         return len(value)
-    if isinstance(value, dict):
-        members: dict[str, Any] = value
-        return sum(_size(key) + _size(item) for key, item in members.items())
-    if isinstance(value, list):
-        items: list[Any] = value
-        return sum(8 + _size(item) for item in items)
+    if is_dict(value):
+        return sum(_size(key) + _size(item) for key, item in value.items())
+    if is_list(value):
+        return sum(8 + _size(item) for item in value)
     return 8

@@ -142,11 +142,11 @@ class AsyncMemoryTransaction(AsyncMemoryOperations):
         )
 
     async def commit(self) -> None:
-        await self._backend.statement("commit", lambda: self.tables.commit(self._work))
+        # Nothing is awaited, here and below: a task that is cancelled at this point must leave no transaction open.
+        self._backend.told("commit", lambda: self.tables.commit(self._work))
 
     async def rollback(self) -> None:
-        # Nothing is awaited: a cancelled task must roll back too.
-        self.tables.rollback(self._work)
+        self._backend.told("rollback", lambda: self.tables.rollback(self._work))
 
 
 class AsyncMemoryBackend(AsyncMemoryOperations):
@@ -189,8 +189,12 @@ class AsyncMemoryBackend(AsyncMemoryOperations):
         return await self.statement(text, lambda: self.tables.autocommit(action))
 
     async def statement(self, text: str, run: Callable[[], R]) -> R:
-        """Run one verb, and tell the hook. Other tasks get their turn first, as at a server."""
+        """Run one verb when the other tasks had their turn, as they have while a server works."""
         await AsyncTurn.give()
+        return self.told(text, run)
+
+    def told(self, text: str, run: Callable[[], R]) -> R:
+        """Run one verb and tell the hook."""
         if self.hook is None:
             return run()
         started, error = perf_counter(), None

@@ -143,11 +143,11 @@ class MemoryTransaction(MemoryOperations):
         )
 
     def commit(self) -> None:
-        self._backend.statement("commit", lambda: self.tables.commit(self._work))
+        # Nothing is awaited, here and below: a task that is cancelled at this point must leave no transaction open.
+        self._backend.told("commit", lambda: self.tables.commit(self._work))
 
     def rollback(self) -> None:
-        # Nothing is awaited: a cancelled task must roll back too.
-        self.tables.rollback(self._work)
+        self._backend.told("rollback", lambda: self.tables.rollback(self._work))
 
 
 class MemoryBackend(MemoryOperations):
@@ -190,8 +190,12 @@ class MemoryBackend(MemoryOperations):
         return self.statement(text, lambda: self.tables.autocommit(action))
 
     def statement(self, text: str, run: Callable[[], R]) -> R:
-        """Run one verb, and tell the hook. Other tasks get their turn first, as at a server."""
+        """Run one verb when the other tasks had their turn, as they have while a server works."""
         Turn.give()
+        return self.told(text, run)
+
+    def told(self, text: str, run: Callable[[], R]) -> R:
+        """Run one verb and tell the hook."""
         if self.hook is None:
             return run()
         started, error = perf_counter(), None
