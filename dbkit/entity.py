@@ -1,0 +1,168 @@
+"""Entities: frozen pydantic models whose classes give the fields that queries name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from typing_extensions import dataclass_transform
+
+from .compat import uuid7
+from .declare import Namespace, field
+from .describe import (
+    attribute,
+    check_body,
+    check_fields,
+    check_inputs,
+    declare,
+    field_types,
+    refs_of,
+    row_of,
+    spec_of,
+)
+from .errors import InvalidInput
+from .fields import Mapped, suggestion, via
+from .sources import avg, count, count_distinct, key, max_, min_, related, sum_
+from .values import utc_now
+
+__all__ = ["Embedded", "Entity", "Record", "Versioned", "row_of", "spec_of"]
+
+K = TypeVar("K", bound=UUID | str | int)
+
+
+def _created_at(data: dict[str, Any]) -> datetime:
+    """Return the `created_at` given or made just before: a new entity's two times are equal."""
+    return cast("datetime", data.get("created_at")) or utc_now()
+
+
+_TRUSTED = frozenset({uuid7, utc_now, _created_at})
+
+
+@dataclass_transform(
+    kw_only_default=True,
+    field_specifiers=(field, via, related, key, count, count_distinct, sum_, avg, min_, max_, Field),
+)
+class EntityMeta(type(BaseModel)):
+    """Gives `FieldRef`s on the class, where pydantic has nothing."""
+
+    if not TYPE_CHECKING:
+
+        @classmethod
+        def __prepare__(mcs, *args: Any, **kwargs: Any) -> dict[str, object]:
+            return Namespace()
+
+        def __getattr__(cls, name: str) -> Any:
+            try:
+                return cls.__dict__["__dbkit_refs__"][name]
+            except KeyError:
+                return super().__getattr__(name) if name.startswith("_") else attribute(cls, name)
+
+
+class Model(BaseModel, metaclass=EntityMeta):
+    """What entities, nested models, views and groups have in common: frozen values."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    __dbkit_role__: ClassVar[str] = "abstract"
+    __dbkit_family__: ClassVar[str] = "base"
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        unique: Iterable[Iterable[str]] = (),
+        indexes: Iterable[Iterable[str]] = (),
+        hot: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        check_body(cls)
+        declare(cls, name, unique, indexes, hot)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        check_fields(cls)
+        role = cls.__dict__["__dbkit_role__"]
+        if cls.__pydantic_complete__ and role != "abstract":
+            refs_of(cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        types = field_types(cls)
+        schema = handler(source)
+        if types:
+            check_inputs(cls, schema, types, _TRUSTED)
+        return schema
+
+    def evolve(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated as the constructor does.
+
+        Raises:
+            ValidationError: a value does not fit.
+            InvalidInput: there is no such field.
+        """
+        fields = type(self).__pydantic_fields__
+        for name in changes:
+            if name not in fields:
+                raise InvalidInput(
+                    f"{type(self).__name__} has no field {name!r}",
+                    entity=type(self).__name__,
+                    field=name,
+                    hint=suggestion(name, fields),
+                )
+        made = type(self).__pydantic_validator__.validate_python({**self.__dict__, **changes})
+        # A user's validators need not be idempotent (one may hash a password): what was not named stays as it is.
+        made.__dict__.update((name, value) for name, value in self.__dict__.items() if name not in changes)
+        made.__pydantic_fields_set__.clear()
+        made.__pydantic_fields_set__.update(self.__pydantic_fields_set__, changes)
+        return cast("Self", made)
+
+
+class Embedded(Model):
+    """A nested model that filters reach into by `via(User.address, Address.city)`."""
+
+    __dbkit_family__: ClassVar[str] = "embedded"
+
+
+class Record(Model, Generic[K]):
+    """An entity with an `id` of the program's own choosing, and nothing else; for natural keys and existing data.
+
+    A subclass with `name=` is stored; one without is an abstract base:
+
+        class Country(Record[str], name="countries"):
+            id: Mapped[str] = field(max_length=2)
+
+    Class keywords: `name=` (the table or collection), `unique=[("org_id", "slug")]`, `indexes=[("a", "b")]`, and `hot=8`
+    for a parent whose children are inserted by many writers at once (guard documents on MongoDB).
+    """
+
+    __dbkit_family__: ClassVar[str] = "record"
+
+    id: Mapped[K]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.id))
+
+
+class Entity(Record[UUID]):
+    """An entity with a UUIDv7 made by the client, and the times of its creation and last change, kept by dbkit."""
+
+    __dbkit_timestamped__: ClassVar[bool] = True
+
+    id: Mapped[UUID] = field(default_factory=uuid7)
+    created_at: Mapped[datetime] = field(default_factory=utc_now)
+    updated_at: Mapped[datetime] = field(default_factory=_created_at)
+
+
+class Versioned(Model):
+    """A mixin: `version` is raised by every update, and `replace` raises `StaleVersion` when it is not the stored one."""
+
+    __dbkit_versioned__: ClassVar[bool] = True
+
+    version: Mapped[int] = field(default=1)
+
+

@@ -1,0 +1,159 @@
+"""From an instance to the row that is stored, checked again: `model_copy(update=)` and `model_construct` check nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import CoreConfig, SchemaValidator, core_schema
+
+from .errors import InvalidInput, TooLarge
+from .spec import EntitySpec, FieldSpec
+from .values import Kind, ValueType, casefold_key, explain_validation
+
+__all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "entity_bytes", "row_maker"]
+
+MAX_ENTITY_BYTES = 15 * 1024 * 1024
+MAX_KEY_BYTES = 2_000
+_SMALL_LENGTH = 16_000
+"""Text and bytes that are declared no longer than this cannot make an entity too large."""
+
+
+def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the function that makes an instance of *spec*'s class a canonical row of `spec.columns`.
+
+    It raises InvalidInput where a value does not fit, TooLarge where the entity or an indexed text is too long.
+    """
+    names = [f.name for f in spec.fields]
+    if len(names) == 1:
+        (only,) = names
+
+        def values_of(values: dict[str, Any]) -> Any:
+            return (values[only],)
+    else:
+        values_of = itemgetter(*names)
+    items: list[core_schema.CoreSchema] = []
+    for f in spec.fields:
+        schema = f.type.schema("write")
+        items.append(core_schema.nullable_schema(schema) if f.type.nullable else schema)
+    # Validating a tuple is about half the cost of validating the dict of an instance.
+    validate = SchemaValidator(core_schema.tuple_schema(items), CoreConfig(hide_input_in_errors=True)).validate_python
+    model = spec.model
+    positions = {name: position for position, name in enumerate(names)}
+    shadows = tuple(positions[s.shadow_of] for s in spec.shadows if s.shadow_of is not None)
+    large = tuple(p for p, f in enumerate(spec.fields) if _is_large(f.type))
+    keys = _long_keys(spec)
+    is_plain = not shadows and not large and not keys
+
+    def make(instance: Any) -> tuple[Any, ...]:
+        if instance.__class__ is not model:
+            raise _wrong_class(spec, instance)
+        try:
+            row: tuple[Any, ...] = validate(values_of(instance.__dict__))
+        except ValidationError as error:
+            _refuse(spec, names, error)
+        except KeyError as error:
+            name = error.args[0]
+            raise InvalidInput(f"{spec.name}.{name}: is missing", entity=spec.name, field=name) from None
+        if is_plain:
+            return row
+        if large:
+            _check_size(spec, row, large)
+        if shadows:
+            row += tuple(None if row[p] is None else casefold_key(row[p]) for p in shadows)
+        if keys:
+            _check_keys(spec, row, keys)
+        return row
+
+    return make
+
+
+def _refuse(spec: EntitySpec, names: list[str], error: ValidationError) -> NoReturn:
+    (position, *inside), message = explain_validation(error)
+    name = names[position] if isinstance(position, int) else str(position)
+    path = ".".join([name, *map(str, inside)])
+    raise InvalidInput(f"{spec.name}.{path}: {message}", entity=spec.name, field=name) from None
+
+
+def _wrong_class(spec: EntitySpec, instance: Any) -> InvalidInput:
+    kind = type(instance)
+    if isinstance(instance, type):
+        problem, hint = f"a {spec.name} was expected, not the class {instance.__name__}", "an instance of it"
+    elif issubclass(kind, spec.model):
+        problem = f"a {spec.name} was expected; {kind.__name__} is a view, which is read and never written"
+        hint = f"{spec.name}(…) with the fields of the entity"
+    else:
+        problem, hint = f"a {spec.name} was expected, not a {kind.__name__}", f"db.store({kind.__name__})"
+    return InvalidInput(problem, entity=spec.name, hint=hint)
+
+
+# -- sizes -------------------------------------------------------------------------------------------------------------
+
+
+def _is_large(type: ValueType) -> bool:
+    if type.choices is not None:
+        return False
+    if type.kind in (Kind.TEXT, Kind.BYTES):
+        return type.max_length is None or type.max_length > _SMALL_LENGTH
+    if type.kind is Kind.MODEL:
+        assert type.model is not None
+        return any(_is_large(f.type) for f in type.model.fields)
+    return not type.kind.is_scalar
+
+
+def _check_size(spec: EntitySpec, row: tuple[Any, ...], large: tuple[int, ...]) -> None:
+    bound = 0
+    for position in large:
+        value = row[position]
+        # A character is at most 4 bytes, and a container at most 6 times its repr (a list of small ints).
+        bound += len(value) * 4 if type(value) is str or type(value) is bytes else len(repr(value)) * 6
+    if bound > MAX_ENTITY_BYTES and sum(entity_bytes(row[p]) for p in range(len(row))) > MAX_ENTITY_BYTES:
+        raise TooLarge(
+            f"this {spec.name} is larger than 15 MiB, more than every store keeps in one piece",
+            entity=spec.name,
+            hint="keep large files in an object store, and their address here",
+        )
+
+
+def entity_bytes(value: Any) -> int:
+    """Return about how many bytes *value* takes where it takes most: as BSON."""
+    if isinstance(value, str):
+        return len(value.encode()) + 5
+    if isinstance(value, bytes):
+        return len(value) + 5
+    if isinstance(value, BaseModel):
+        value = value.__dict__
+    if isinstance(value, dict):
+        return 5 + sum(len(key.encode()) + 2 + entity_bytes(item) for key, item in value.items())
+    if isinstance(value, list):
+        return 5 + sum(len(str(index)) + 2 + entity_bytes(item) for index, item in enumerate(value))
+    return 16
+
+
+def _long_keys(spec: EntitySpec) -> tuple[tuple[tuple[int, ...], str], ...]:
+    """Return the positions of the texts of each key and index that could exceed what one index entry may hold."""
+    positions = {f.token: position for position, f in enumerate(spec.columns)}
+    groups: list[tuple[FieldSpec, ...]] = [(spec.id,), *(u.fields for u in spec.uniques), *(i.fields for i in spec.indexes)]
+    found: list[tuple[tuple[int, ...], str]] = []
+    for fields in groups:
+        texts = [f for f in fields if f.type.kind in (Kind.TEXT, Kind.BYTES) and f.type.choices is None]
+        if sum((f.type.max_length or MAX_KEY_BYTES) * (4 if f.type.kind is Kind.TEXT else 1) for f in texts) > MAX_KEY_BYTES:
+            names = ", ".join(f.shadow_of or f.name for f in texts)
+            found.append((tuple(positions[f.token] for f in texts), names))
+    return tuple(found)
+
+
+def _check_keys(spec: EntitySpec, row: tuple[Any, ...], keys: tuple[tuple[tuple[int, ...], str], ...]) -> None:
+    for positions, names in keys:
+        texts = [row[p] for p in positions if row[p] is not None]
+        if sum(map(len, texts)) * 4 <= MAX_KEY_BYTES:
+            continue
+        if sum(len(t.encode()) if isinstance(t, str) else len(t) for t in texts) > MAX_KEY_BYTES:
+            raise TooLarge(
+                f"{spec.name}.{names}: more than {MAX_KEY_BYTES:,} UTF-8 bytes in one index",
+                entity=spec.name,
+                field=names,
+                hint="declare a smaller max_length, or index a digest of it",
+            )

@@ -1,0 +1,167 @@
+"""Where the fields of views and groups come from: related children, keys and figures."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .errors import InvalidInput
+from .fields import Declared, FieldRef
+from .query import Filter, Path
+from .values import Kind
+
+__all__ = [
+    "AggregateSource",
+    "KeySource",
+    "PeriodSource",
+    "RelatedSource",
+    "avg",
+    "count",
+    "count_distinct",
+    "day",
+    "key",
+    "max_",
+    "min_",
+    "month",
+    "related",
+    "sum_",
+    "year",
+]
+
+_SUMMED = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
+_RANKED = _SUMMED | {Kind.TEXT, Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.TIMEDELTA}
+
+
+class RelatedSource(Declared):
+    """The children of a view's row; resolved when the view is described."""
+
+    __slots__ = ("limit", "order_by", "path", "target", "where")
+
+    def __init__(self, target: Any, path: Path, where: tuple[Filter, ...], order_by: Any, limit: int | None) -> None:
+        self.target, self.path, self.where, self.order_by, self.limit = target, path, where, order_by, limit
+
+
+class PeriodSource(Declared):
+    """The UTC date at which the day, month or year of a datetime starts."""
+
+    __slots__ = ("path", "period")
+
+    def __init__(self, path: Path, period: Literal["day", "month", "year"]) -> None:
+        self.path, self.period = path, period
+
+
+class KeySource(Declared):
+    """What a group's rows have in common."""
+
+    __slots__ = ("path", "period")
+
+    def __init__(self, path: Path, period: Literal["day", "month", "year"] | None) -> None:
+        self.path, self.period = path, period
+
+
+class AggregateSource(Declared):
+    """A figure of a group."""
+
+    __slots__ = ("function", "path")
+
+    def __init__(
+        self, function: Literal["count", "count_distinct", "sum", "avg", "min", "max"], path: Path | None
+    ) -> None:
+        self.function, self.path = function, path
+
+
+def _path(verb: str, source: Any) -> Path:
+    if not isinstance(source, FieldRef):
+        raise InvalidInput(f"{verb} takes a field of a class, not a {type(source).__name__}", hint=f"{verb}(Post.score)")
+    return source.path
+
+
+def related(target: Any, reference: Any, *where: Filter, order_by: Any = (), limit: int | None = None) -> Any:
+    """Declare a view's children: `posts: Mapped[list[Post]] = related(Post, Post.user_id, limit=3)`.
+
+    Args:
+        target: the child's entity, or a view of it.
+        reference: the child's field that refers to the view's entity.
+        where: which children.
+        order_by: their order; by `id` without it.
+        limit: children per row; without it up to 1,000 are read, and more are `TooLarge`.
+    """
+    return RelatedSource(target, _path("related", reference), where, order_by, limit)
+
+
+def day(source: Any) -> Any:
+    """Return the UTC date of a datetime, for `key`."""
+    return PeriodSource(_datetime("day", source), "day")
+
+
+def month(source: Any) -> Any:
+    """Return the first day of a datetime's month in UTC, for `key`."""
+    return PeriodSource(_datetime("month", source), "month")
+
+
+def year(source: Any) -> Any:
+    """Return the first of January of a datetime's year in UTC, for `key`."""
+    return PeriodSource(_datetime("year", source), "year")
+
+
+def key(source: Any) -> Any:
+    """Declare what the rows of one group have in common: a field, or a period of a datetime."""
+    if isinstance(source, PeriodSource):
+        return KeySource(source.path, source.period)
+    path = _path("key", source)
+    if not path.type.kind.is_scalar:
+        raise InvalidInput(
+            f"key({path}): rows are grouped by single values, not by a {path.type.kind.value}", entity=path.root.name
+        )
+    return KeySource(path, None)
+
+
+def count() -> Any:
+    """Declare the number of rows in the group."""
+    return AggregateSource("count", None)
+
+
+def count_distinct(source: Any) -> Any:
+    """Declare the number of different values in the group; None is not counted."""
+    path = _path("count_distinct", source)
+    if not path.type.kind.is_scalar:
+        raise InvalidInput(f"count_distinct({path}): only single values can be counted", entity=path.root.name)
+    return AggregateSource("count_distinct", path)
+
+
+def sum_(source: Any) -> Any:
+    """Declare the sum; of int and Decimal it is exact at any size; of nothing it is 0."""
+    return AggregateSource("sum", _of("sum_", source, _SUMMED))
+
+
+def avg(source: Any) -> Any:
+    """Declare the average: of int and Decimal a Decimal with 6 more places, half-even; of nothing None."""
+    return AggregateSource("avg", _of("avg", source, _SUMMED))
+
+
+def min_(source: Any) -> Any:
+    """Declare the least value; of nothing None."""
+    return AggregateSource("min", _of("min_", source, _RANKED))
+
+
+def max_(source: Any) -> Any:
+    """Declare the greatest value; of nothing None."""
+    return AggregateSource("max", _of("max_", source, _RANKED))
+
+
+def _of(verb: str, source: Any, kinds: frozenset[Kind]) -> Path:
+    path = _path(verb, source)
+    type = path.type
+    if type.kind not in kinds or (kinds is _SUMMED and type.choices is not None):
+        raise InvalidInput(
+            f"{verb}({path}) is not for a field of type {type.kind.value}",
+            entity=path.root.name,
+            hint=f"only {', '.join(sorted(k.value for k in kinds))}",
+        )
+    return path
+
+
+def _datetime(verb: str, source: Any) -> Path:
+    path = _path(verb, source)
+    if path.type.kind is not Kind.DATETIME:
+        raise InvalidInput(f"{verb}({path}) is for datetimes", entity=path.root.name)
+    return path
