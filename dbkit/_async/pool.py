@@ -2,12 +2,15 @@
 
 Taking an idle connection and giving it back is one operation on a deque each, atomic between threads as between tasks;
 only a pool that is exhausted makes anybody wait. (On one `get`, psycopg_pool costs 12 to 25 %, this 0 to 5 %.)
+
+Those who wait are handed what becomes free, in their order: were they only woken, a worker that gives back and takes
+again at once would be lent it each time before them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from time import monotonic
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 from ..concurrency import AsyncEvent
@@ -32,6 +35,17 @@ class AsyncClose(Protocol[C_contra]):
     async def __call__(self, connection: C_contra, /) -> None: ...
 
 
+class AsyncWaiter(Generic[C]):
+    """One who waits, and what it was handed: a connection, or None for the place of a new one."""
+
+    __slots__ = ("event", "given", "has_left")
+
+    def __init__(self) -> None:
+        self.event = AsyncEvent()
+        self.given: deque[C | None] = deque()
+        self.has_left = False
+
+
 class AsyncPool(Generic[C]):
     """At most *size* connections, made when they are first needed.
 
@@ -54,8 +68,8 @@ class AsyncPool(Generic[C]):
         self._close = close
         self._size = size
         self._idle: deque[C] = deque()
-        self._permits: deque[None] = deque([None] * size)
-        self._waiters: deque[AsyncEvent] = deque()
+        self._places: deque[None] = deque([None] * size)
+        self._waiters: deque[AsyncWaiter[C]] = deque()
         self._closed = False
 
     async def acquire(self) -> C:
@@ -64,75 +78,120 @@ class AsyncPool(Generic[C]):
         Raises:
             PoolTimeout: all were in use for `timeout_s`.
         """
-        try:
-            return self._idle.pop()
-        except IndexError:
-            pass
+        if not self._waiters:
+            try:
+                return self._idle.pop()
+            except IndexError:
+                pass
         if self._closed:
             raise OperationalError("the database is closed", retryable=False, hint="connect again")
-        connection = await self._make()
-        return await self._wait() if connection is None else connection
+        if not self._waiters:
+            try:
+                self._places.pop()
+            except IndexError:
+                pass
+            else:
+                return await self._make()
+        return await self._wait()
 
-    async def _make(self) -> C | None:
-        try:
-            self._permits.pop()
-        except IndexError:
-            return None
+    async def _make(self) -> C:
+        """Make a connection in a place that the caller holds."""
         try:
             return await self._connect()
         except BaseException:
-            self._permits.append(None)
-            self._wake()
+            self._keep(None)
+            self._serve()
             raise
 
     async def _wait(self) -> C:
-        deadline = monotonic() + self._timeout_s
-        while True:
-            event = AsyncEvent()
-            self._waiters.append(event)
-            try:
-                # Looked at again after joining the queue: whoever gave one back before that saw nobody to wake.
-                try:
-                    return self._idle.pop()
-                except IndexError:
-                    pass
-                connection = await self._make()
-                if connection is not None:
-                    return connection
-                if not await event.wait_for(max(0.0, deadline - monotonic())) and monotonic() >= deadline:
-                    raise PoolTimeout(
-                        f"no connection became free within {self._timeout_s:g} s (pool_size={self._size})",
-                        hint="raise pool_size, shorten transactions, or close what native() lent",
-                    )
-            finally:
-                try:
-                    self._waiters.remove(event)
-                except ValueError:
-                    # Woken by now: should this waiter not need it any more, the next one does.
-                    if self._idle or self._permits:
-                        self._wake()
+        waiter = AsyncWaiter[C]()
+        self._waiters.append(waiter)
+        # Looked at after joining the queue: whoever gave something back, or closed, before that saw nobody waiting.
+        self._serve()
+        if self._closed:
+            self._dismiss()
+        try:
+            await waiter.event.wait_for(self._timeout_s)
+        except BaseException:
+            self._leave(waiter)
+            self._retake(waiter)
+            self._serve()
+            raise
+        if not waiter.given:
+            self._leave(waiter)
+        try:
+            given = waiter.given.pop()
+        except IndexError:
             if self._closed:
-                raise OperationalError("the database was closed while waiting for a connection", retryable=False)
+                raise OperationalError(
+                    "the database was closed while waiting for a connection", retryable=False
+                ) from None
+            raise PoolTimeout(
+                f"no connection became free within {self._timeout_s:g} s (pool_size={self._size})",
+                hint="raise pool_size, shorten transactions, or close what native() lent",
+            ) from None
+        return await self._make() if given is None else given
 
     def release(self, connection: C) -> None:
         """Take back a connection that is clean: no transaction open, no result unread."""
         self._idle.append(connection)
         if self._waiters:
-            self._wake()
+            self._serve()
 
     async def discard(self, connection: C) -> None:
         """Close a broken connection; its place is free for a new one."""
         try:
             await self._close(connection)
         finally:
-            self._permits.append(None)
-            self._wake()
+            self._keep(None)
+            self._serve()
 
-    def _wake(self) -> None:
-        try:
-            self._waiters.popleft().set()
-        except IndexError:
-            pass
+    def _serve(self) -> None:
+        """Hand what is free to those who wait, in their order."""
+        while self._waiters:
+            free: C | None
+            try:
+                free = self._idle.pop()
+            except IndexError:
+                try:
+                    free = self._places.pop()
+                except IndexError:
+                    return
+            try:
+                waiter = self._waiters.popleft()
+            except IndexError:
+                # Kept first, looked again after: one who joined between the two saw nothing free.
+                self._keep(free)
+                continue
+            waiter.given.append(free)
+            waiter.event.set()
+            if waiter.has_left:
+                self._retake(waiter)
+
+    def _keep(self, free: C | None) -> None:
+        if free is None:
+            self._places.append(None)
+        else:
+            self._idle.append(free)
+
+    def _leave(self, waiter: AsyncWaiter[C]) -> None:
+        """Stop waiting: what is handed over from now on is taken back by the one who hands it over."""
+        waiter.has_left = True
+        with suppress(ValueError):  # being served, or dismissed, at this moment
+            self._waiters.remove(waiter)
+
+    def _retake(self, waiter: AsyncWaiter[C]) -> None:
+        """Take back what a waiter that left was handed; of two threads that try, one does."""
+        with suppress(IndexError):
+            self._keep(waiter.given.pop())
+
+    def _dismiss(self) -> None:
+        """Wake all who wait, with nothing."""
+        while True:
+            try:
+                self._waiters.popleft().event.set()
+            except IndexError:
+                return
 
     async def clear_idle(self) -> None:
         """Close what is idle: after one connection broke, the others are likely to be broken too."""
@@ -146,14 +205,13 @@ class AsyncPool(Generic[C]):
     async def close(self) -> None:
         """Close what is idle now; what is lent is closed by the owner when it is given back."""
         self._closed = True
+        self._dismiss()
         await self.clear_idle()
-        while self._waiters:
-            self._wake()
 
     @property
     def in_use(self) -> int:
         """How many connections are lent out now."""
-        return self._size - len(self._permits) - len(self._idle)
+        return self._size - len(self._places) - len(self._idle)
 
     @property
     def is_closed(self) -> bool:
