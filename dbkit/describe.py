@@ -276,7 +276,7 @@ def spec_of(cls: Any, namespace: Mapping[str, Any] | None = None) -> EntitySpec:
         raise _no_entity(cls, role)
     complete(cls, namespace)
     made = _entity_spec(cls)
-    type.__setattr__(cls, "__dbkit_row__", staticmethod(row_maker(made)))
+    type.__setattr__(cls, "__dbkit_row__", row_maker(made))
     type.__setattr__(cls, "__dbkit_spec__", made)
     return made
 

@@ -17,6 +17,7 @@ __all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "entity_bytes", "row_maker"]
 
 MAX_ENTITY_BYTES = 15 * 1024 * 1024
 MAX_KEY_BYTES = 2_000
+_STRINGS = frozenset({str, bytes})
 _SMALL_LENGTH = 16_000
 """Text and bytes that are declared no longer than this cannot make an entity too large."""
 
@@ -62,7 +63,7 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
         if large:
             _check_size(spec, row, large)
         if shadows:
-            row += tuple(None if row[p] is None else casefold_key(row[p]) for p in shadows)
+            row += tuple([None if row[p] is None else casefold_key(row[p]) for p in shadows])
         if keys:
             _check_keys(spec, row, keys)
         return row
@@ -107,9 +108,10 @@ def _check_size(spec: EntitySpec, row: tuple[Any, ...], large: tuple[int, ...]) 
     bound = 0
     for position in large:
         value = row[position]
-        # A character is at most 4 bytes, and a container at most 6 times its repr (a list of small ints).
-        bound += len(value) * 4 if type(value) is str or type(value) is bytes else len(repr(value)) * 6
-    if bound > MAX_ENTITY_BYTES and sum(entity_bytes(row[p]) for p in range(len(row))) > MAX_ENTITY_BYTES:
+        if value:
+            # A character is at most 4 bytes, and a container at most 6 times its repr (a list of small ints).
+            bound += len(value) * 4 if value.__class__ in _STRINGS else len(repr(value)) * 6
+    if bound > MAX_ENTITY_BYTES and sum(map(entity_bytes, row)) > MAX_ENTITY_BYTES:
         raise TooLarge(
             f"this {spec.name} is larger than 15 MiB, more than every store keeps in one piece",
             entity=spec.name,
@@ -147,9 +149,14 @@ def _long_keys(spec: EntitySpec) -> tuple[tuple[tuple[int, ...], str], ...]:
 
 def _check_keys(spec: EntitySpec, row: tuple[Any, ...], keys: tuple[tuple[tuple[int, ...], str], ...]) -> None:
     for positions, names in keys:
-        texts = [row[p] for p in positions if row[p] is not None]
-        if sum(map(len, texts)) * 4 <= MAX_KEY_BYTES:
+        characters = 0
+        for position in positions:
+            text = row[position]
+            if text is not None:
+                characters += len(text)
+        if characters * 4 <= MAX_KEY_BYTES:
             continue
+        texts = [row[p] for p in positions if row[p] is not None]
         if sum(len(t.encode()) if isinstance(t, str) else len(t) for t in texts) > MAX_KEY_BYTES:
             raise TooLarge(
                 f"{spec.name}.{names}: more than {MAX_KEY_BYTES:,} UTF-8 bytes in one index",
