@@ -216,7 +216,7 @@ def check_limit(limit: object, operation: str, entity: str, *, least: int = 0, m
 
 def check_offset(offset: object, operation: str, entity: str) -> int | None:
     """Return *offset*, an int that is not negative, or None."""
-    if offset is None or offset == 0 and type(offset) is int:
+    if offset is None or (offset == 0 and type(offset) is int):
         return None
     if type(offset) is not int or not 0 <= offset < 2**63:
         raise InvalidInput("offset must be an int from 0 on", entity=entity, operation=operation)
@@ -300,7 +300,10 @@ def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Chang
         changes = (changes,)
     if not changes:
         raise InvalidInput(
-            f"{operation} needs at least one change", entity=spec.name, operation=operation, hint="e.g. User.name.set('Ada')"
+            f"{operation} needs at least one change",
+            entity=spec.name,
+            operation=operation,
+            hint="e.g. User.name.set('Ada')",
         )
     made: list[Change] = []
     seen: set[str] = set()
@@ -321,7 +324,10 @@ def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Chang
         name = change.field.name
         if name in seen:
             raise InvalidInput(
-                f"{operation} changes {spec.name}.{name} twice", entity=spec.name, field=name, operation=operation
+                f"{operation} changes {spec.name}.{name} twice",
+                entity=spec.name,
+                field=name,
+                operation=operation,
             )
         seen.add(name)
         if operation != "update" and any(name in key.names for key in spec.uniques):
@@ -380,7 +386,13 @@ def replacing(spec: EntitySpec, row: tuple[Any, ...]) -> tuple[Filter | None, tu
 
 
 def find_query(
-    spec: EntitySpec, operation: str, where: Sequence[object], order_by: object, into: Any, limit: object, offset: object
+    spec: EntitySpec,
+    operation: str,
+    where: Sequence[object],
+    order_by: object,
+    into: Any,
+    limit: object,
+    offset: object,
 ) -> Find:
     """Return the query of `find`; without a limit it asks for one row more than is given out."""
     most = MAX_ROWS_UNASKED + 1 if limit is None else check_limit(limit, operation, spec.name)

@@ -107,22 +107,32 @@ def _prepare(
         )
     options = Options(
         pool_size=_number("pool_size", int, pool_size, mine.get("pool_size"), _DEFAULTS.pool_size, 1, 10_000),
-        timeout_s=_number("timeout_s", float, timeout_s, mine.get("timeout_s"), _DEFAULTS.timeout_s, 0.001, 86_400),
+        timeout_s=_number(
+            "timeout_s", float, timeout_s, mine.get("timeout_s"), _DEFAULTS.timeout_s, 0.001, 86_400
+        ),
         allow=frozenset(allowed),
         driver=driver,
     )
-    key = cursor_key.encode() if isinstance(cursor_key, str) else cursor_key
-    if key is not None and len(key) < 16:
-        raise ConfigurationError("cursor_key is too short", hint="at least 16 bytes, e.g. secrets.token_bytes(32)")
+    secret = cursor_key.encode() if isinstance(cursor_key, str) else cursor_key
+    if secret is not None and len(secret) < 16:
+        raise ConfigurationError(
+            "cursor_key is too short", hint="at least 16 bytes, e.g. secrets.token_bytes(32)"
+        )
     classes = list(entities)
     specs = [spec_of(entity, namespace) for entity in classes]
     if not specs:
         raise ConfigurationError("connect needs entities", hint="connect(url, entities=[User, Post])")
-    return _Prepared(url, chosen, Schema(dict.fromkeys(specs)), options, key)
+    return _Prepared(url, chosen, Schema(dict.fromkeys(specs)), options, secret)
 
 
 def _number(
-    name: str, kind: type[Any], given: float | None, in_url: str | None, default: float, least: float, most: float
+    name: str,
+    kind: type[Any],
+    given: float | None,
+    in_url: str | None,
+    default: float,
+    least: float,
+    most: float,
 ) -> Any:
     if given is not None and in_url is not None:
         raise ConfigurationError(f"{name} is given twice: in the URL and to connect")
@@ -134,5 +144,7 @@ def _number(
         raise BadURL(f"{name} in the URL is no {kind.__name__}") from None
     fits = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
     if not fits or (kind is int and not isinstance(value, int)):
-        raise ConfigurationError(f"{name} must be {'an int' if kind is int else 'a number'} from {least:g} to {most:g}")
+        raise ConfigurationError(
+            f"{name} must be {'an int' if kind is int else 'a number'} from {least:g} to {most:g}"
+        )
     return value

@@ -80,14 +80,18 @@ class Cursors:
         self._key = key
         self._texts: dict[tuple[Any, ...], bytes] = {}
 
-    def encode(self, entity: EntitySpec, where: Filter | None, order: Sequence[Order], last: Sequence[Any]) -> str:
+    def encode(
+        self, entity: EntitySpec, where: Filter | None, order: Sequence[Order], last: Sequence[Any]
+    ) -> str:
         """Return the token of the position after the row with the sort keys' values *last*."""
         values = [_pack(v) for v in last]
         body = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
         payload = bytes([_VERSION]) + self._fingerprint(entity, where, order) + body
         return base64.urlsafe_b64encode(self._tag(payload) + payload).rstrip(b"=").decode()
 
-    def decode(self, token: str, entity: EntitySpec, where: Filter | None, order: Sequence[Order]) -> tuple[Any, ...]:
+    def decode(
+        self, token: str, entity: EntitySpec, where: Filter | None, order: Sequence[Order]
+    ) -> tuple[Any, ...]:
         """Return the sort keys' values, one for each key of *order*.
 
         Raises:
@@ -132,13 +136,13 @@ class Cursors:
         return hmac.digest(self._key, payload, "sha256")[:_TAG_BYTES]
 
     def _fingerprint(self, entity: EntitySpec, where: Filter | None, order: Sequence[Order]) -> bytes:
-        shape = (entity.token, where.shape if where else 0, *(o.shape for o in order))
+        shape = (entity.token, where.shape if where is not None else 0, *(o.shape for o in order))
         text = self._texts.get(shape)
         if text is None:
             if len(self._texts) > 1_000:
                 self._texts.clear()
             keys = ", ".join(f"{_name(o.path)} {'desc' if o.descending else 'asc'}" for o in order)
-            text = f"{entity.stored}|{_describe(where) if where else ''}|{keys}".encode()
+            text = f"{entity.stored}|{_describe(where) if where is not None else ''}|{keys}".encode()
             self._texts[shape] = text
         digest = hashlib.blake2b(text, digest_size=_FINGERPRINT_BYTES)
         if where is not None and where.binds:
@@ -158,7 +162,7 @@ def _describe(where: Filter) -> str:
     if isinstance(where, Not):
         return f"Not({_describe(where.part)})"
     if isinstance(where, AnyRelated):
-        inner = _describe(where.where) if where.where else ""
+        inner = _describe(where.where) if where.where is not None else ""
         return f"AnyRelated({where.child.stored}.{where.reference.stored}: {inner})"
     path: Path | None = getattr(where, "path", None)
     detail = where.op if isinstance(where, Compare) else ""
@@ -168,7 +172,7 @@ def _describe(where: Filter) -> str:
 
 def _pack(value: Any) -> Any:
     """Return *value* as JSON data from which `_unpack`, knowing the type, makes it again."""
-    if value is None or isinstance(value, bool | str) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, bool | str) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):
         return _pack(value.value)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 from .errors import InvalidInput
 from .spec import EntitySpec, FieldSpec, GroupSpec, ReadSpec, UniqueKey
@@ -102,6 +102,10 @@ def size_class(count: int) -> int:
     return 1 << max(0, count - 1).bit_length()
 
 
+_JSON_VALUE = ValueType(Kind.JSON, nullable=True)
+"""The type of what is behind a dict's key."""
+
+
 class Path:
     """The place of a value as seen from a row: through references to a parent, then a field, then into it.
 
@@ -131,7 +135,7 @@ class Path:
         leaf = field.type
         for step in inside:
             if isinstance(step, str):
-                leaf = ValueType(Kind.JSON, nullable=True)
+                leaf = _JSON_VALUE
             else:
                 steps.append(step)
                 leaf = step.type
@@ -448,12 +452,14 @@ class AnyRelated(Filter):
         assert reference.reference is not None
         self.child, self.reference, self.where = child, reference, where
         self.root = reference.reference.target
-        self.conditions = 1 + (where.conditions if where else 0)
-        self.shape = ("any", child.token, reference.token, where.shape if where else 0)
-        self.binds = where.binds if where else ()
+        self.conditions = 1 + (where.conditions if where is not None else 0)
+        self.shape = ("any", child.token, reference.token, where.shape if where is not None else 0)
+        self.binds = where.binds if where is not None else ()
 
     def slotted(self, take: Take) -> Filter:
-        return AnyRelated(self.child, self.reference, self.where.slotted(take) if self.where else None)
+        return AnyRelated(
+            self.child, self.reference, self.where.slotted(take) if self.where is not None else None
+        )
 
 
 def _common(parts: Sequence[Filter]) -> tuple[EntitySpec | GroupSpec | None, int]:
@@ -471,7 +477,9 @@ def _common(parts: Sequence[Filter]) -> tuple[EntitySpec | GroupSpec | None, int
             )
         root = part.root
     if conditions > MAX_CONDITIONS:
-        raise InvalidInput(f"a filter may have at most {MAX_CONDITIONS} conditions, this one has {conditions}")
+        raise InvalidInput(
+            f"a filter may have at most {MAX_CONDITIONS} conditions, this one has {conditions}"
+        )
     return root, conditions
 
 
@@ -579,7 +587,9 @@ class Arithmetic(Expression):
 
     __slots__ = ("left", "op", "right")
 
-    def __init__(self, op: Literal["add", "sub", "mul"], left: Expression, right: Expression, type: ValueType) -> None:
+    def __init__(
+        self, op: Literal["add", "sub", "mul"], left: Expression, right: Expression, type: ValueType
+    ) -> None:
         self.op, self.left, self.right, self.type = op, left, right, type
         self.shape, self.binds = (op, left.shape, right.shape), left.binds + right.binds
 
@@ -723,7 +733,13 @@ class Find(Query):
     def slotted(self) -> Find:
         take = _slots()
         made = Find.__new__(Find)
-        made.entity, made.read, made.order, made.shape, made.binds = self.entity, self.read, self.order, self.shape, ()
+        made.entity, made.read, made.order, made.shape, made.binds = (
+            self.entity,
+            self.read,
+            self.order,
+            self.shape,
+            (),
+        )
         made.where = _slot_where(self.where, take)
         made.after = None if self.after is None else tuple(None if v is None else take(v) for v in self.after)
         made.limit = None if self.limit is None else take(self.limit)
@@ -799,7 +815,13 @@ class GroupBy(Query):
         order: tuple[Order, ...],
         limit: int | None,
     ) -> None:
-        self.entity, self.group, self.where, self.having, self.order = group.entity, group, where, having, order
+        self.entity, self.group, self.where, self.having, self.order = (
+            group.entity,
+            group,
+            where,
+            having,
+            order,
+        )
         self.limit: Any = limit
         shape, binds = _where(where)
         having_shape, having_binds = _where(having)
@@ -809,7 +831,13 @@ class GroupBy(Query):
     def slotted(self) -> GroupBy:
         take = _slots()
         made = GroupBy.__new__(GroupBy)
-        made.entity, made.group, made.order, made.shape, made.binds = self.entity, self.group, self.order, self.shape, ()
+        made.entity, made.group, made.order, made.shape, made.binds = (
+            self.entity,
+            self.group,
+            self.order,
+            self.shape,
+            (),
+        )
         made.where, made.having = _slot_where(self.where, take), _slot_where(self.having, take)
         made.limit = None if self.limit is None else take(self.limit)
         return made
@@ -845,7 +873,9 @@ class UpdateOne(Query):
 
     __slots__ = ("changes", "id", "where")
 
-    def __init__(self, entity: EntitySpec, id: Any, where: Filter | None, changes: tuple[Change, ...]) -> None:
+    def __init__(
+        self, entity: EntitySpec, id: Any, where: Filter | None, changes: tuple[Change, ...]
+    ) -> None:
         self.entity, self.id, self.where, self.changes = entity, id, where, changes
         shape, binds = _where(where)
         changed, values = _changes(changes)

@@ -82,5 +82,7 @@ def plugin(name: str) -> Plugin:
     try:
         loaded: object = importlib.import_module(module)
     except ImportError as error:
-        raise MissingDriver(f"the backend {name}:// cannot be imported", backend=name, hint=str(error)) from error
-    return cast(Plugin, getattr(loaded, attribute) if attribute else loaded)
+        raise MissingDriver(
+            f"the backend {name}:// cannot be imported", backend=name, hint=str(error)
+        ) from error
+    return cast("Plugin", getattr(loaded, attribute) if attribute else loaded)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
@@ -108,7 +108,9 @@ class ModelSpec:
         fields: dict[str, core_schema.ModelField] = {}
         for f in self.fields:
             schema = f.type.schema("write")
-            fields[f.name] = core_schema.model_field(core_schema.nullable_schema(schema) if f.type.nullable else schema)
+            fields[f.name] = core_schema.model_field(
+                core_schema.nullable_schema(schema) if f.type.nullable else schema
+            )
         return core_schema.model_schema(
             self.model,
             core_schema.model_fields_schema(fields),
@@ -118,7 +120,10 @@ class ModelSpec:
 
     def read_schema(self, override: Decoders) -> CoreSchema:
         """Return the lax schema that makes an instance of what is stored, by the stored names, without user code."""
-        return _instances(self.model, [(f.name, f.stored, f.type.read_schema(override), f.type.nullable) for f in self.fields])
+        return _instances(
+            self.model,
+            [(f.name, f.stored, f.type.read_schema(override), f.type.nullable) for f in self.fields],
+        )
 
 
 def _instances(model: type[BaseModel], fields: Iterable[tuple[str, str, CoreSchema, bool]]) -> CoreSchema:
@@ -190,6 +195,13 @@ class Output:
     parent: ReadSpec | None = None
     """The whole parent that the path's last reference leads to (`via(Post.user_id, User)`)."""
 
+    @property
+    def is_nullable(self) -> bool:
+        """Whether the value can be None: also a parent whose existence is not checked."""
+        reference = self.path.field.reference
+        unchecked = self.parent is not None and reference is not None and not reference.check
+        return unchecked or self.path.type.nullable
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relation:
@@ -226,14 +238,16 @@ class ReadSpec:
     def is_entity(self) -> bool:
         return self.model is self.entity.model
 
-    def read_schema(self, override: Decoders, key: Callable[[Output], str] = lambda output: output.name) -> CoreSchema:
+    def read_schema(
+        self, override: Decoders, key: Callable[[Output], str] = lambda output: output.name
+    ) -> CoreSchema:
         """Return the schema that makes one instance of a mapping, without user code.
 
         *key* gives the mapping's key of each output; relations stand under their own names, as lists.
         """
         fields: list[tuple[str, str, CoreSchema, bool]] = []
         for output in self.outputs:
-            nullable = output.path.type.nullable
+            nullable = output.is_nullable
             if output.parent is None:
                 schema = output.path.type.read_schema(override)
             else:
@@ -246,7 +260,9 @@ class ReadSpec:
             fields.append((relation.name, relation.name, children, False))
         return _instances(self.model, fields)
 
-    def validator(self, override: Decoders, key: Callable[[Output], str] = lambda output: output.name) -> SchemaValidator:
+    def validator(
+        self, override: Decoders, key: Callable[[Output], str] = lambda output: output.name
+    ) -> SchemaValidator:
         """Return the validator of a list of mappings; build it once and keep it."""
         schema = core_schema.list_schema(self.read_schema(override, key))
         return SchemaValidator(schema, CoreConfig(hide_input_in_errors=True))
@@ -298,8 +314,12 @@ class GroupSpec:
         fields = [k.field for k in self.keys] + [a.field for a in self.aggregates]
         self.by_name = {f.name: f for f in fields}
         # A sum is exact at any size, so it may exceed 64 bits; the lax int schema takes it.
-        schema = _instances(self.model, [(f.name, f.name, f.type.read_schema({}), f.type.nullable) for f in fields])
-        self.validator = SchemaValidator(core_schema.list_schema(schema), CoreConfig(hide_input_in_errors=True))
+        schema = _instances(
+            self.model, [(f.name, f.name, f.type.read_schema({}), f.type.nullable) for f in fields]
+        )
+        self.validator = SchemaValidator(
+            core_schema.list_schema(schema), CoreConfig(hide_input_in_errors=True)
+        )
 
 
 class Schema:
@@ -314,7 +334,8 @@ class Schema:
             other = stored.setdefault(entity.stored, entity)
             if other is not entity:
                 raise ConfigurationError(
-                    f"entities {other.name} and {entity.name} have the same name={entity.stored!r}", entity=entity.name
+                    f"entities {other.name} and {entity.name} have the same name={entity.stored!r}",
+                    entity=entity.name,
                 )
             for f in entity.references:
                 assert f.reference is not None

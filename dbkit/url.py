@@ -19,6 +19,7 @@ __all__ = ["URL", "parse_url", "unknown_key"]
 _ALIASES = {"postgres": "postgresql", "sqlite3": "sqlite", "mongo": "mongodb"}
 _SCHEME = re.compile(r"[a-z][a-z0-9]*(\+[a-z][a-z0-9]*)*\Z")
 _SECRET_KEYS = re.compile(r"pass|secret|key|token|credential|authmechanismproperties", re.IGNORECASE)
+_FORBIDDEN_IN_HOST = frozenset(":[]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -83,24 +84,29 @@ def parse_url(text: str) -> URL:
             hint="e.g. sqlite:///app.db, postgresql://user:password@host/app, mongodb://host/app, memory://",
         )
     if "#" in rest:
-        raise BadURL("a database URL has no fragment", hint="write %23 for a # in a user name, password or path")
+        raise BadURL(
+            "a database URL has no fragment", hint="write %23 for a # in a user name, password or path"
+        )
     if any(ord(c) < 33 or ord(c) == 127 for c in rest):
         raise BadURL("a database URL has no spaces or control characters", hint="write %20 for a space")
     if _BAD_ESCAPE.search(rest):
-        raise BadURL("a % in the URL is not followed by two hexadecimal digits", hint="write %25 for a % itself")
+        raise BadURL(
+            "a % in the URL is not followed by two hexadecimal digits", hint="write %25 for a % itself"
+        )
     name, _, driver = scheme.partition("+")
     rest, _, query = rest.partition("?")
     authority, slash, path = rest.partition("/")
+    # A / or ? in a password ends the authority early: what follows is the rest of the password, and must not become
+    # a database's name or a key, which drivers and errors show.
+    if authority and "@" in path + query:
+        raise _unescaped()
     login, at, hosts = authority.rpartition("@")
     username: str | None = None
     password: str | None = None
     if at:
         user, colon, secret = login.partition(":")
         if "@" in login or ":" in secret:
-            raise BadURL(
-                "the user name or the password holds a character that must be escaped",
-                hint="write %40 for @, %3A for :, %2F for /; urllib.parse.quote(password, safe='') does it",
-            )
+            raise _unescaped()
         username = _decode(user)
         password = _decode(secret) if colon else None
     return URL(
@@ -111,6 +117,13 @@ def parse_url(text: str) -> URL:
         hosts=tuple(_parse_host(h) for h in hosts.split(",")) if hosts else (),
         database=_decode(path) if slash else "",
         query=tuple(_parse_query(query)),
+    )
+
+
+def _unescaped() -> BadURL:
+    return BadURL(
+        "the URL holds a character that must be escaped in a user name, password, path or value",
+        hint="write %40 for @, %3A for :, %2F for /; urllib.parse.quote(password, safe='') does it",
     )
 
 
@@ -134,7 +147,10 @@ def _parse_host(text: str) -> tuple[str, int | None]:
     port = int(found[3]) if found[3] else None
     if port is not None and not 0 < port < 65_536:
         raise BadURL("a port in the URL is not between 1 and 65535")
-    return found[1] or _decode(found[2]), port
+    host = found[1] or _decode(found[2])
+    if not found[1] and not _FORBIDDEN_IN_HOST.isdisjoint(host):
+        raise BadURL("a host in the URL holds an escaped : or bracket", hint="write [IPv6]:port or name:port")
+    return host, port
 
 
 def _parse_query(text: str) -> Iterable[tuple[str, str]]:

@@ -20,7 +20,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Literal, cast
-from uuid import UUID
 
 from pydantic import ValidationError
 from pydantic_core import CoreConfig, CoreSchema, PydanticCustomError, SchemaValidator, core_schema
@@ -116,36 +115,48 @@ def canonical_text(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise PydanticCustomError(
-                "dbkit_surrogate", "text holds a lone surrogate, which no store can keep; decode the input properly"
+                "dbkit_surrogate",
+                "text holds a lone surrogate, which no store can keep; decode the input properly",
             ) from None
         return value
-    raise PydanticCustomError("dbkit_nul", "text holds a NUL character, which no store can keep; remove it first")
+    raise PydanticCustomError(
+        "dbkit_nul", "text holds a NUL character, which no store can keep; remove it first"
+    )
 
 
 def canonical_datetime(value: datetime) -> datetime:
     """Return *value* in UTC, cut (not rounded) to milliseconds."""
+    if value.tzinfo is UTC and not value.microsecond % 1000 and type(value) is datetime:
+        return value
     if value.tzinfo is None or value.utcoffset() is None:
         raise PydanticCustomError(
-            "dbkit_naive", "a datetime must have a time zone; say datetime.now(UTC) or value.replace(tzinfo=UTC)"
+            "dbkit_naive",
+            "a datetime must have a time zone; say datetime.now(UTC) or value.replace(tzinfo=UTC)",
         )
     try:
         value = value.astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("dbkit_datetime_range", "a datetime must lie within years 1 to 9999 in UTC") from None
+        raise PydanticCustomError(
+            "dbkit_datetime_range", "a datetime must lie within years 1 to 9999 in UTC"
+        ) from None
     return value.replace(microsecond=value.microsecond // 1000 * 1000, fold=0)
 
 
 def canonical_time(value: time) -> time:
     """Return *value*; times are naive."""
     if value.tzinfo is not None:
-        raise PydanticCustomError("dbkit_aware_time", "a time has no time zone; use a datetime, or value.replace(tzinfo=None)")
+        raise PydanticCustomError(
+            "dbkit_aware_time", "a time has no time zone; use a datetime, or value.replace(tzinfo=None)"
+        )
     return value.replace(fold=0)
 
 
 def canonical_timedelta(value: timedelta) -> timedelta:
     """Return *value* as a plain timedelta whose microseconds fit into 64 bits."""
     if not INT_MIN <= value // timedelta(microseconds=1) <= INT_MAX:
-        raise PydanticCustomError("dbkit_timedelta_range", "a timedelta must fit into 64 bits of microseconds")
+        raise PydanticCustomError(
+            "dbkit_timedelta_range", "a timedelta must fit into 64 bits of microseconds"
+        )
     return value
 
 
@@ -180,7 +191,7 @@ def canonical_decimal(value: Decimal | int, places: int, digits: int = MAX_DECIM
             "a Decimal may have at most {max_digits} digits in all here",
             {"max_digits": digits},
         )
-    return exact if exact else abs(exact)
+    return exact or abs(exact)
 
 
 def casefold_key(value: str) -> str:
@@ -204,7 +215,9 @@ def check_json(value: Any, depth: int = 1) -> Any:
         return canonical_float(value)
     if kind is dict or kind is list:
         if depth > MAX_JSON_DEPTH:
-            raise PydanticCustomError("dbkit_depth", "nested deeper than {levels} levels", {"levels": MAX_JSON_DEPTH})
+            raise PydanticCustomError(
+                "dbkit_depth", "nested deeper than {levels} levels", {"levels": MAX_JSON_DEPTH}
+            )
         if kind is list:
             return [check_json(item, depth + 1) for item in value]
         return {_json_key(key): check_json(item, depth + 1) for key, item in value.items()}
@@ -255,6 +268,8 @@ class ValueType:
     """Checks one value of a filter; None is never passed."""
     literal: SchemaValidator = field(init=False, repr=False, compare=False)
     """Checks one value to be stored."""
+    _twin: ValueType | None = field(init=False, repr=False, compare=False, default=None)
+    """What `optional` returned: making it builds two validators."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operand", SchemaValidator(self.schema("operand"), _CONFIG))
@@ -264,12 +279,16 @@ class ValueType:
 
     def optional(self) -> ValueType:
         """Return the same type, nullable."""
-        return self if self.nullable else replace(self, nullable=True)
+        if self.nullable:
+            return self
+        if self._twin is None:
+            object.__setattr__(self, "_twin", replace(self, nullable=True))
+        return cast("ValueType", self._twin)
 
     @property
     def scale(self) -> int:
         """By what a DECIMAL is multiplied to be an int."""
-        return cast(int, 10**self.decimal_places)
+        return cast("int", 10**self.decimal_places)
 
     @property
     def bounds(self) -> tuple[Any, Any]:
@@ -277,8 +296,11 @@ class ValueType:
 
         For FLOAT an exclusive bound is the neighbouring float.
         """
+        low: Any
+        high: Any
+        step: Any = 1
         if self.kind is Kind.INT:
-            low, high, step = INT_MIN, INT_MAX, 1
+            low, high = INT_MIN, INT_MAX
         elif self.kind is Kind.DECIMAL:
             step = Decimal(1).scaleb(-self.decimal_places)
             high = Decimal(10**self.max_digits - 1).scaleb(-self.decimal_places)
@@ -293,7 +315,9 @@ class ValueType:
         if self.gt is not None:
             low = max(low, math.nextafter(self.gt, math.inf) if self.kind is Kind.FLOAT else self.gt + step)
         if self.lt is not None:
-            high = min(high, math.nextafter(self.lt, -math.inf) if self.kind is Kind.FLOAT else self.lt - step)
+            high = min(
+                high, math.nextafter(self.lt, -math.inf) if self.kind is Kind.FLOAT else self.lt - step
+            )
         return low, high
 
     def schema(self, mode: Literal["operand", "write"]) -> CoreSchema:
@@ -339,7 +363,10 @@ def _after(function: Callable[[Any], Any], schema: CoreSchema) -> CoreSchema:
 
 def _strict_text(t: ValueType, bounded: bool) -> CoreSchema:
     return core_schema.str_schema(
-        strict=True, max_length=t.max_length if bounded else None, pattern=r"^[^\x00]*\z", regex_engine="rust-regex"
+        strict=True,
+        max_length=t.max_length if bounded else None,
+        pattern=r"^[^\x00]*\z",
+        regex_engine="rust-regex",
     )
 
 
@@ -363,7 +390,11 @@ def _strict_decimal(t: ValueType, bounded: bool) -> CoreSchema:
 
     def check(value: Any) -> Decimal:
         if not isinstance(value, Decimal) and type(value) is not int:
-            raise PydanticCustomError("dbkit_decimal_type", "must be a Decimal or an int, not a {kind}", {"kind": type(value).__name__})
+            raise PydanticCustomError(
+                "dbkit_decimal_type",
+                "must be a Decimal or an int, not a {kind}",
+                {"kind": type(value).__name__},
+            )
         exact = canonical_decimal(value, places, digits)
         if bounded and not low <= exact <= high:
             raise PydanticCustomError("dbkit_decimal_bounds", "outside the field's declared bounds")
@@ -475,14 +506,18 @@ def explain_validation(error: ValidationError) -> tuple[tuple[str | int, ...], s
     return detail["loc"], message
 
 
-def check_value(validator: SchemaValidator, value: Any, *, entity: str, field: str, operation: str | None = None) -> Any:
+def check_value(
+    validator: SchemaValidator, value: Any, *, entity: str, field: str, operation: str | None = None
+) -> Any:
     """Return *value* in canonical form, or raise `InvalidInput` that names the field."""
     try:
         return validator.validate_python(value)
     except ValidationError as error:
         where, message = explain_validation(error)
         path = ".".join(str(part) for part in (field, *where))
-        raise InvalidInput(f"{entity}.{path}: {message}", entity=entity, field=field, operation=operation) from None
+        raise InvalidInput(
+            f"{entity}.{path}: {message}", entity=entity, field=field, operation=operation
+        ) from None
 
 
 def exact_average(total: Decimal, divisor: int, places: int) -> Decimal:

@@ -36,6 +36,7 @@ from ..statement import Hook, Plan, ServerInfo
 
 __all__ = ["AsyncBackend", "AsyncBackendTransaction", "AsyncOperations"]
 
+
 class AsyncOperations(Protocol):
     """The verbs, on query values. The backend itself runs them in autocommit, a transaction inside itself."""
 

@@ -58,7 +58,9 @@ class AsyncDatabase:
         backend: the store's side; for backends' authors and tools.
     """
 
-    def __init__(self, url: URL, backend: AsyncBackend, schema: Schema, options: Options, cursor_key: bytes | None) -> None:
+    def __init__(
+        self, url: URL, backend: AsyncBackend, schema: Schema, options: Options, cursor_key: bytes | None
+    ) -> None:
         self.url = url
         self.backend = backend
         self.cursors = Cursors(cursor_key)
@@ -163,7 +165,12 @@ class AsyncDatabase:
             timeout_s: no new attempt is begun after this many seconds.
         """
         async for attempt in stamina.retry_context(
-            on=_is_conflict, attempts=attempts, timeout=timeout_s, wait_initial=0.005, wait_max=0.5, wait_jitter=0.02
+            on=_is_conflict,
+            attempts=attempts,
+            timeout=timeout_s,
+            wait_initial=0.005,
+            wait_max=0.5,
+            wait_jitter=0.02,
         ):
             with attempt:
                 async with self.transaction(read_only=read_only, isolation=isolation) as tx:

@@ -139,7 +139,9 @@ class AsyncInTransaction:
 
     in_transaction = True
 
-    def __init__(self, backend: AsyncBackend, transaction: AsyncBackendTransaction, *, read_only: bool) -> None:
+    def __init__(
+        self, backend: AsyncBackend, transaction: AsyncBackendTransaction, *, read_only: bool
+    ) -> None:
         self._backend = backend
         self._transaction = transaction
         self._read_only = read_only
@@ -170,7 +172,13 @@ class AsyncInTransaction:
         return await self._run(True, operation, entity, call, *args, **kwargs)
 
     async def _run(
-        self, writes: bool, operation: str, entity: str | None, call: AsyncCall[P, R], *args: P.args, **kwargs: P.kwargs
+        self,
+        writes: bool,
+        operation: str,
+        entity: str | None,
+        call: AsyncCall[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> R:
         async with self._lock:
             await self.check(operation, entity)

@@ -42,7 +42,9 @@ class AsyncTransaction:
 
     async def __aenter__(self) -> Self:
         if self._executor is not None:
-            raise TransactionError("a transaction can be entered once", hint="db.transaction() makes a new one")
+            raise TransactionError(
+                "a transaction can be entered once", hint="db.transaction() makes a new one"
+            )
         database = self._database
         self._worker = async_worker()
         if self._worker in database.autocommit.open_by_worker:

@@ -37,6 +37,7 @@ from ..statement import Hook, Plan, ServerInfo
 
 __all__ = ["Backend", "BackendTransaction", "Operations"]
 
+
 class Operations(Protocol):
     """The verbs, on query values. The backend itself runs them in autocommit, a transaction inside itself."""
 

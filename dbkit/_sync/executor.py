@@ -140,7 +140,9 @@ class InTransaction:
 
     in_transaction = True
 
-    def __init__(self, backend: Backend, transaction: BackendTransaction, *, read_only: bool) -> None:
+    def __init__(
+        self, backend: Backend, transaction: BackendTransaction, *, read_only: bool
+    ) -> None:
         self._backend = backend
         self._transaction = transaction
         self._read_only = read_only
@@ -171,7 +173,13 @@ class InTransaction:
         return self._run(True, operation, entity, call, *args, **kwargs)
 
     def _run(
-        self, writes: bool, operation: str, entity: str | None, call: Call[P, R], *args: P.args, **kwargs: P.kwargs
+        self,
+        writes: bool,
+        operation: str,
+        entity: str | None,
+        call: Call[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> R:
         with self._lock:
             self.check(operation, entity)

@@ -46,7 +46,6 @@ from ..query import (
     Exists,
     Filter,
     Find,
-    GroupBy,
     In,
     Insert,
     Order,
@@ -65,7 +64,7 @@ from .explainer import Explainer
 if TYPE_CHECKING:
     from ..entity import Record
     from ..fields import Change, Mapped, OrderBy
-    from ..views import Group, Into
+    from ..views import Group
 
 __all__ = ["Store"]
 
@@ -111,7 +110,9 @@ class Store(Generic[E]):
         """
         found = self.get(id, into=into)
         if found is None:
-            raise NotFound(f"there is no {self._spec.name} with this id", operation="require", entity=self._spec.name)
+            raise NotFound(
+                f"there is no {self._spec.name} with this id", operation="require", entity=self._spec.name
+            )
         return found
 
     def get_many(self, ids: Iterable[Any], *, into: Any = None) -> dict[Any, Any]:
@@ -196,7 +197,9 @@ class Store(Generic[E]):
         spec = self._spec
         query = page_query(spec, self._cursors, "page", where, order_by, into, limit, after, total)
         rows = self._executor.read("page", spec.name, self._operations.page, query)
-        cursor = None if rows.last is None else self._cursors.encode(spec, query.where, query.order, rows.last)
+        cursor = (
+            None if rows.last is None else self._cursors.encode(spec, query.where, query.order, rows.last)
+        )
         return Page(rows.items, cursor, rows.total)
 
     def iterate(
@@ -333,7 +336,9 @@ class Store(Generic[E]):
         updated: E = self._executor.write("update", spec.name, self._operations.update, query)
         return updated
 
-    def update_many(self, *where: Filter, changes: Sequence[Change] | Change, batched: bool = False) -> int:
+    def update_many(
+        self, *where: Filter, changes: Sequence[Change] | Change, batched: bool = False
+    ) -> int:
         """Change all entities for which the filters hold, all or none, and return how many matched.
 
         Args:
@@ -486,7 +491,11 @@ class Store(Generic[E]):
         order = total_order(spec, order_by, "claim")
         check_own_fields(spec, condition, order, "claim")
         made = changes_of(spec, changes, "claim")
-        query = Claim(spec, condition, made, order, check_limit(limit, "claim", spec.name, least=1, most=1_000))
-        backend = cast(Backend, self._operations)  # outside a transaction the operations are the backend's own
+        query = Claim(
+            spec, condition, made, order, check_limit(limit, "claim", spec.name, least=1, most=1_000)
+        )
+        backend = cast(
+            "Backend", self._operations
+        )  # outside a transaction the operations are the backend's own
         items: list[E] = self._executor.write("claim", spec.name, backend.claim, query)
         return items

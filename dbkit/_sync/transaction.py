@@ -43,7 +43,9 @@ class Transaction:
 
     def __enter__(self) -> Self:
         if self._executor is not None:
-            raise TransactionError("a transaction can be entered once", hint="db.transaction() makes a new one")
+            raise TransactionError(
+                "a transaction can be entered once", hint="db.transaction() makes a new one"
+            )
         database = self._database
         self._worker = worker()
         if self._worker in database.autocommit.open_by_worker:

@@ -8,9 +8,16 @@ from uuid import UUID
 
 from dbkit import Entity, Group, Mapped, View, count, day, field, key, month, related, via
 
-__all__ = ["Post", "PostLine", "PostsPerDay", "PostsPerMonth", "Totals", "User", "UserPostCount", "UserWithPosts"]
-
-
+__all__ = [
+    "Post",
+    "PostLine",
+    "PostsPerDay",
+    "PostsPerMonth",
+    "Totals",
+    "User",
+    "UserPostCount",
+    "UserWithPosts",
+]
 
 
 class User(Entity, name="users"):

@@ -139,7 +139,9 @@ class _Posts:
         )
 
     async def lines(self, *, limit: int = 50, after: str | None = None) -> Page[PostLine]:
-        return await self._posts.page(order_by=Post.created_at.desc(), limit=limit, after=after, into=PostLine)
+        return await self._posts.page(
+            order_by=Post.created_at.desc(), limit=limit, after=after, into=PostLine
+        )
 
     async def update(self, id: UUID, *changes: Change) -> Post:
         return await self._posts.update(id, *changes)

@@ -140,7 +140,9 @@ class _Posts:
         )
 
     def lines(self, *, limit: int = 50, after: str | None = None) -> Page[PostLine]:
-        return self._posts.page(order_by=Post.created_at.desc(), limit=limit, after=after, into=PostLine)
+        return self._posts.page(
+            order_by=Post.created_at.desc(), limit=limit, after=after, into=PostLine
+        )
 
     def update(self, id: UUID, *changes: Change) -> Post:
         return self._posts.update(id, *changes)
