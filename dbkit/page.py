@@ -127,7 +127,7 @@ class Cursors:
             if not isinstance(values, list) or len(values) != len(order):
                 raise damaged
             return tuple(_unpack(v, o.path.type) for v, o in zip(values, order, strict=True))
-        except (ValueError, TypeError, KeyError, ArithmeticError, ValidationError):
+        except (ValueError, TypeError, KeyError, ArithmeticError, ValidationError, RecursionError):
             raise damaged from None
 
     def _tag(self, payload: bytes) -> bytes:
