@@ -181,9 +181,11 @@ def _value(draw: st.DrawFn, name: str, *, null: bool = True) -> str:
 
 
 @st.composite
-def _thing(draw: st.DrawFn, id: str | None = None) -> str:
+def _thing(draw: st.DrawFn, id: str | None = None, owners: int = 4) -> str:
     names = draw(st.lists(st.sampled_from(sorted(_FIELDS)), max_size=9, unique=True))
     given = {"id": id or draw(_ids), "n": draw(_value("n"))} | {n: draw(_value(n)) for n in names}
+    if "owner_id" in given:
+        given["owner_id"] = f"ID[{draw(st.integers(0, owners - 1))}]" if owners else "None"
     return f"Thing({', '.join(f'{k}={v}' for k, v in given.items())})"
 
 
@@ -433,7 +435,7 @@ def _start(draw: st.DrawFn) -> tuple[str, ...]:
         f"Owner(id=ID[{n}], name={name!r}, score={draw(_of([None, 0, 5]))}, created_at={at}, updated_at={at})"
         for n, name in enumerate(["ann", "bob", "Bob"][: draw(st.integers(0, 3))])
     ]
-    things = [draw(_thing(str(n))) for n in range(draw(st.integers(0, 5)))]
+    things = [draw(_thing(str(n), len(owners))) for n in range(draw(st.integers(0, 5)))]
     parents = st.sampled_from(range(len(things) or 1))
     notes = [
         f"Note(id={n}, thing_id={draw(parents)}, text={draw(_of(_TEXTS[:6]))})"
