@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, SchemaValidator, core_schema
 from dbkit.errors import StoredDataInvalid, TooLarge
 from dbkit.options import MAX_ROWS_UNASKED
 from dbkit.page import PageRows
-from dbkit.query import And, Compare, Count, Exists, Filter, Find, GroupBy, In, Order
+from dbkit.query import And, Compare, Count, Exists, Filter, Find, GroupBy, In
 from dbkit.spec import EntitySpec, Output, ReadSpec, Relation
 from dbkit.values import Kind, ValueType, explain_validation
 
@@ -111,13 +111,13 @@ def page(work: Work, make: Maker, query: Find) -> PageRows:
 
 
 def _selected(work: Work, query: Find, limit: int | None) -> list[Row]:
-    rows = in_order(matching(work, query.entity, query.where), query.order, work)
+    rows = matching(work, query.entity, query.where)
     if query.after is not None:
         values = [value_of(o.path) for o in query.order]
         after = [encode(v, o.path.type) for v, o in zip(query.after, query.order, strict=True)]
         rows = [row for row in rows if is_after([value(row, work) for value in values], after, query.order)]
     skip = query.offset or 0
-    return rows[skip:] if limit is None else rows[skip : skip + limit]
+    return in_order(rows, query.order, work)[skip : None if limit is None else skip + limit]
 
 
 def count(work: Work, query: Count) -> int:
@@ -213,8 +213,3 @@ def _validated(validator: SchemaValidator, mappings: list[dict[str, Any]], model
         name = str(where[1]) if len(where) > 1 else None
         raise StoredDataInvalid(f"a stored row does not fit {model}: {name}: {problem}", field=name) from None
     return made
-
-
-def ordering(order: Iterable[Order]) -> list[str]:
-    """Return the sort keys as text."""
-    return [f"{key.path} {'desc' if key.descending else 'asc'}" for key in order]
