@@ -94,6 +94,7 @@ class AsyncAutocommit:
                 entity=entity,
                 hint="write through the transaction: tx.store(…), or after its end",
             )
+        started = monotonic()
         try:
             return await call(*args, **kwargs)
         except Conflict as error:
@@ -101,10 +102,11 @@ class AsyncAutocommit:
         except DbkitError as error:
             locate(error, self._backend.name, operation, entity)
             raise
-        return await self._again(first, operation, entity, call, *args, **kwargs)
+        return await self._again(started, first, operation, entity, call, *args, **kwargs)
 
     async def _again(
         self,
+        started: float,
         conflict: Conflict,
         operation: str,
         entity: str | None,
@@ -113,9 +115,9 @@ class AsyncAutocommit:
         **kwargs: P.kwargs,
     ) -> R:
         """Retry a write conflict: alone, nobody else can run the verb again as a whole (SEMANTICS §5)."""
-        deadline, pause = monotonic() + LOCK_WAIT_S, 0.002
+        deadline, pause = started + LOCK_WAIT_S, 0.002
         while True:
-            # A lock that was waited for has used up the time already.
+            # A lock that the server waited for has used up the time already.
             if monotonic() + pause >= deadline or not conflict.retryable:
                 locate(conflict, self._backend.name, operation, entity)
                 raise conflict

@@ -95,6 +95,7 @@ class Autocommit:
                 entity=entity,
                 hint="write through the transaction: tx.store(…), or after its end",
             )
+        started = monotonic()
         try:
             return call(*args, **kwargs)
         except Conflict as error:
@@ -102,10 +103,11 @@ class Autocommit:
         except DbkitError as error:
             locate(error, self._backend.name, operation, entity)
             raise
-        return self._again(first, operation, entity, call, *args, **kwargs)
+        return self._again(started, first, operation, entity, call, *args, **kwargs)
 
     def _again(
         self,
+        started: float,
         conflict: Conflict,
         operation: str,
         entity: str | None,
@@ -114,9 +116,9 @@ class Autocommit:
         **kwargs: P.kwargs,
     ) -> R:
         """Retry a write conflict: alone, nobody else can run the verb again as a whole (SEMANTICS §5)."""
-        deadline, pause = monotonic() + LOCK_WAIT_S, 0.002
+        deadline, pause = started + LOCK_WAIT_S, 0.002
         while True:
-            # A lock that was waited for has used up the time already.
+            # A lock that the server waited for has used up the time already.
             if monotonic() + pause >= deadline or not conflict.retryable:
                 locate(conflict, self._backend.name, operation, entity)
                 raise conflict

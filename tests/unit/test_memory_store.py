@@ -54,6 +54,7 @@ class Box(Entity, Versioned, name="memory_boxes", unique=[("a", "b")]):
 
 class Slip(Entity, name="memory_slips"):
     box: Mapped[UUID | None] = field(default=None, references=lambda: Box, on_delete="cascade")
+    other: Mapped[UUID | None] = field(default=None, references=lambda: Box, on_delete="set_null")
     n: Mapped[int] = field(default=0)
 
 
@@ -246,6 +247,13 @@ def test_cascades_count(db: Database) -> None:
         db.store(Box).delete(box.id)
     assert db.counts(Box, Slip) == [1, 10_000]
     db.store(Slip).delete(extra.id)
+    assert db.store(Box).delete(box.id)
+    assert db.counts(Box, Slip) == [0, 0]
+
+
+def test_a_child_that_goes_by_one_reference_and_is_nulled_by_another_counts_once(db: Database) -> None:
+    box = db.store(Box).create(Box())
+    db.store(Slip).create_many(Slip(box=box.id, other=box.id) for _ in range(9_999))
     assert db.store(Box).delete(box.id)
     assert db.counts(Box, Slip) == [0, 0]
 

@@ -59,7 +59,7 @@ FIELDS = [f for f in ROW.by_name.values() if f.name not in {"created_at", "updat
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 moments = st.datetimes(timezones=st.just(UTC)).map(
-    lambda d: d.replace(microsecond=d.microsecond // 1000 * 1000)
+    lambda d: d.replace(microsecond=d.microsecond // 1000 * 1000, fold=0)
 )
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "id": st.uuids(),
