@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
+from typing_extensions import Unpack
 
 from .errors import ConfigurationError
 from .spec import OnDelete
 
 __all__ = ["Declared", "FieldOptions", "Namespace", "field"]
 
+if TYPE_CHECKING:
+    from .fields import Mapped
+
+T = TypeVar("T")
 _MISSING: Any = object()
 
 
@@ -44,6 +49,65 @@ class FieldDeclaration:
         self.info, self.options = info, options
 
 
+class PydanticOptions(TypedDict, total=False):
+    """What `field()` hands to pydantic's `Field`."""
+
+    title: str | None
+    description: str | None
+    examples: list[Any] | None
+    exclude: bool | None
+    deprecated: str | bool | None
+    json_schema_extra: dict[str, Any] | Callable[[dict[str, Any]], None] | None
+    repr: bool
+    validate_default: bool | None
+    strict: bool | None
+    pattern: str | None
+    min_length: int | None
+    max_length: int | None
+    max_digits: int | None
+    decimal_places: int | None
+    ge: Any
+    gt: Any
+    le: Any
+    lt: Any
+    multiple_of: float | None
+
+
+@overload
+def field(
+    *,
+    default: T,
+    unique: bool | Literal["casefold"] = ...,
+    index: bool = ...,
+    references: Callable[[], Any] | None = ...,
+    on_delete: OnDelete = ...,
+    check: bool = ...,
+    stored_as: str | None = ...,
+    **rest: Unpack[PydanticOptions],
+) -> Mapped[T]: ...
+@overload
+def field(
+    *,
+    default_factory: Callable[[], T] | Callable[[dict[str, Any]], T],
+    unique: bool | Literal["casefold"] = ...,
+    index: bool = ...,
+    references: Callable[[], Any] | None = ...,
+    on_delete: OnDelete = ...,
+    check: bool = ...,
+    stored_as: str | None = ...,
+    **rest: Unpack[PydanticOptions],
+) -> Mapped[T]: ...
+@overload
+def field(
+    *,
+    unique: bool | Literal["casefold"] = ...,
+    index: bool = ...,
+    references: Callable[[], Any] | None = ...,
+    on_delete: OnDelete = ...,
+    check: bool = ...,
+    stored_as: str | None = ...,
+    **rest: Unpack[PydanticOptions],
+) -> Any: ...
 def field(
     *,
     default: Any = _MISSING,

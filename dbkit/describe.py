@@ -62,13 +62,21 @@ def check_body(cls: type[Any]) -> None:
                 continue
             raise refuse(where, "an entity is a value and has no private state", "use a ClassVar, or a field")
         if name not in parents and (name == "evolve" or hasattr(BaseModel, name)):
-            raise refuse(where, "pydantic's models have an attribute of this name", f"{name}_ with stored_as={name!r}")
+            raise refuse(
+                where, "pydantic's models have an attribute of this name", f"{name}_ with stored_as={name!r}"
+            )
         if name in parents and _is_concrete(cls):
-            raise refuse(where, "a view keeps its entity's fields as they are", "give the view's own field another name")
+            raise refuse(
+                where,
+                "a view keeps its entity's fields as they are",
+                "give the view's own field another name",
+            )
     for kind in ("__dbkit_options__", "__dbkit_sources__"):
         for name in cls.__dict__.get(kind, {}):
             if name not in annotations:
-                raise refuse(f"{cls.__name__}.{name}", "a field needs an annotation", f"{name}: Mapped[…] = …")
+                raise refuse(
+                    f"{cls.__name__}.{name}", "a field needs an annotation", f"{name}: Mapped[…] = …"
+                )
 
 
 def _is_concrete(cls: type[Any]) -> bool:
@@ -76,7 +84,11 @@ def _is_concrete(cls: type[Any]) -> bool:
 
 
 def declare(
-    cls: type[Any], name: str | None, unique: Iterable[Iterable[str]], indexes: Iterable[Iterable[str]], hot: int
+    cls: type[Any],
+    name: str | None,
+    unique: Iterable[Iterable[str]],
+    indexes: Iterable[Iterable[str]],
+    hot: int,
 ) -> None:
     families = {base.__dict__.get("__dbkit_family__") for base in cls.__mro__} - {None, "base"}
     family = next((f for f in ("view", "group", "embedded", "record") if f in families), "base")
@@ -99,7 +111,9 @@ def declare(
         role = family
     if role != "entity" and (name is not None or unique or indexes or hot != 1):
         what = "has no name=" if role == "abstract" else f"is {_A[role]}, which has no table of its own"
-        given = [n for n, v in (("name", name), ("unique", unique), ("indexes", indexes)) if v] + ["hot"] * (hot != 1)
+        given = [n for n, v in (("name", name), ("unique", unique), ("indexes", indexes)) if v] + ["hot"] * (
+            hot != 1
+        )
         raise refuse(cls.__name__, f"the class {what}, so {', '.join(f'{n}=' for n in given)} means nothing")
     if not isinstance(hot, int) or not 1 <= hot <= 1_024:
         raise refuse(cls.__name__, "hot= is the number of guard documents, 1 to 1,024")
@@ -124,7 +138,9 @@ _A = {"view": "a view", "group": "a group", "embedded": "a nested model", "abstr
 def _compound(cls: type[Any], keyword: str, given: Iterable[Iterable[str]]) -> tuple[tuple[str, ...], ...]:
     found: list[tuple[str, ...]] = []
     if isinstance(given, str) or any(isinstance(names, str) for names in given):
-        raise refuse(cls.__name__, f"{keyword}= is a list of tuples of field names", f'{keyword}=[("org_id", "slug")]')
+        raise refuse(
+            cls.__name__, f"{keyword}= is a list of tuples of field names", f'{keyword}=[("org_id", "slug")]'
+        )
     for names in given:
         fields = tuple(names)
         if not fields or len(set(fields)) != len(fields):
@@ -135,25 +151,37 @@ def _compound(cls: type[Any], keyword: str, given: Iterable[Iterable[str]]) -> t
 
 def _check_name(where: str, what: str, name: str) -> None:
     if not isinstance(name, str) or not _NAME.match(name):
-        raise refuse(where, f"{what}{name!r}: a stored name is 1 to 59 ASCII letters, digits and _, no digit first")
+        raise refuse(
+            where, f"{what}{name!r}: a stored name is 1 to 59 ASCII letters, digits and _, no digit first"
+        )
 
 
 def check_fields(cls: type[Any]) -> None:
     """Check what does not need the types: names, the class line, aliases."""
     fields: dict[str, FieldInfo] = cls.__pydantic_fields__
     if cls.model_config.get("alias_generator"):
-        raise refuse(cls.__name__, "alias_generator would break reading by name", "field(stored_as=…) names the column")
+        raise refuse(
+            cls.__name__, "alias_generator would break reading by name", "field(stored_as=…) names the column"
+        )
     if cls.model_config.get("extra") == "allow":
-        raise refuse(cls.__name__, 'extra="allow": what is not declared is not stored', "declare a dict[str, Any]")
+        raise refuse(
+            cls.__name__, 'extra="allow": what is not declared is not stored', "declare a dict[str, Any]"
+        )
     for name, info in fields.items():
         if info.alias or info.validation_alias or info.serialization_alias:
-            raise refuse(f"{cls.__name__}.{name}", "an alias would break reading by name", "stored_as= names the column")
+            raise refuse(
+                f"{cls.__name__}.{name}",
+                "an alias would break reading by name",
+                "stored_as= names the column",
+            )
     for keyword, compounds in cls.__dict__["__dbkit_compounds__"].items():
         for names in compounds:
             for name in names:
                 if name not in fields:
                     raise refuse(
-                        cls.__name__, f"{keyword}= names {name!r}, which is no field", suggestion(name, fields)
+                        cls.__name__,
+                        f"{keyword}= names {name!r}, which is no field",
+                        suggestion(name, fields),
                     )
 
 
@@ -194,7 +222,10 @@ def field_types(cls: type[Any]) -> dict[str, ValueType]:
         return {}
     options = options_of(cls)
     found = {}
-    indexed = {"id", *(n for names in cls.__dict__["__dbkit_compounds__"].values() for group in names for n in group)}
+    indexed = {
+        "id",
+        *(n for names in cls.__dict__["__dbkit_compounds__"].values() for group in names for n in group),
+    }
     for name, info in cls.__pydantic_fields__.items():
         where = f"{cls.__name__}.{name}"
         if not info._complete:
@@ -242,15 +273,22 @@ def complete(cls: type[Any], namespace: Mapping[str, Any] | None = None) -> None
             cls.model_rebuild(raise_errors=True)
         else:
             parents = cls.__dict__.get("__pydantic_parent_namespace__") or {}
-            known = {n: getattr(v, "value", v) for n, v in parents.items()} if isinstance(parents, dict) else {}
+            known = (
+                {n: getattr(v, "value", v) for n, v in parents.items()} if isinstance(parents, dict) else {}
+            )
             # pydantic's own namespace holds weak references to the function's names at the time of the class.
-            known = {n: v() if callable(v) and type(v).__name__ == "_PydanticWeakRef" else v for n, v in known.items()}
+            known = {
+                n: v() if callable(v) and type(v).__name__ == "_PydanticWeakRef" else v
+                for n, v in known.items()
+            }
             module = vars(sys.modules.get(cls.__module__, sys))
             cls.model_rebuild(raise_errors=True, _types_namespace={**module, **known, **namespace})
     except (PydanticUndefinedAnnotation, PydanticUserError, NameError) as error:
         name = getattr(error, "name", None)
         raise _Incomplete(
-            f"{cls.__name__}: its annotation names {name!r}, which is not defined yet" if name else f"{cls.__name__}: {error}",
+            f"{cls.__name__}: its annotation names {name!r}, which is not defined yet"
+            if name
+            else f"{cls.__name__}: {error}",
             entity=cls.__name__,
             hint="define that class first, or at module level",
         ) from None
@@ -319,7 +357,9 @@ def model_spec_of(cls: type[Any]) -> ModelSpec:
         for name, type_ in field_types(cls).items():
             said = options.get(name, _NO_OPTIONS)
             if said.references is not None or said.unique or said.index:
-                raise refuse(f"{cls.__name__}.{name}", "references, unique and index are for an entity's own fields")
+                raise refuse(
+                    f"{cls.__name__}.{name}", "references, unique and index are for an entity's own fields"
+                )
             fields.append(_field(cls, name, said, type_))
     finally:
         type.__setattr__(cls, "__dbkit_building__", False)
@@ -329,12 +369,18 @@ def model_spec_of(cls: type[Any]) -> ModelSpec:
     return made
 
 
-def _field(cls: type[Any], name: str, said: FieldOptions, type: ValueType, reference: Reference | None = None) -> FieldSpec:
+def _field(
+    cls: type[Any], name: str, said: FieldOptions, type: ValueType, reference: Reference | None = None
+) -> FieldSpec:
     stored = name if said.stored_as is None else said.stored_as
     where = f"{cls.__name__}.{name}"
     _check_name(where, "stored_as=" if said.stored_as else "", stored)
     if stored in _TAKEN:
-        raise refuse(where, f"{stored!r} is a name that a store keeps for itself", f'field(stored_as="{stored.strip("_")}_")')
+        raise refuse(
+            where,
+            f"{stored!r} is a name that a store keeps for itself",
+            f'field(stored_as="{stored.strip("_")}_")',
+        )
     return FieldSpec(name, stored, type, reference)
 
 
@@ -345,7 +391,8 @@ def _check_stored(cls: type[Any], fields: Iterable[FieldSpec]) -> None:
         other = seen.setdefault(made.stored.lower(), made)
         if other is not made:
             raise refuse(
-                f"{cls.__name__}.{made.name}", f"{made.name} and {other.name} would both be stored as {made.stored!r}"
+                f"{cls.__name__}.{made.name}",
+                f"{made.name} and {other.name} would both be stored as {made.stored!r}",
             )
 
 
@@ -411,17 +458,23 @@ def _entity_spec(cls: type[Any]) -> EntitySpec:
     )
 
 
-def _members(cls: type[Any], fields: Mapping[str, FieldSpec], names: tuple[str, ...]) -> tuple[FieldSpec, ...]:
+def _members(
+    cls: type[Any], fields: Mapping[str, FieldSpec], names: tuple[str, ...]
+) -> tuple[FieldSpec, ...]:
     for name in names:
         if not fields[name].type.kind.is_scalar:
-            raise refuse(f"{cls.__name__}.{name}", f"a {fields[name].type.kind.value} cannot be part of a key")
+            raise refuse(
+                f"{cls.__name__}.{name}", f"a {fields[name].type.kind.value} cannot be part of a key"
+            )
     return tuple(fields[name] for name in names)
 
 
 def _reference(cls: type[Any], name: str, said: FieldOptions, type_: ValueType) -> Reference:
     where = f"{cls.__name__}.{name}"
     if said.on_delete == "set_null" and not type_.nullable:
-        raise refuse(where, 'on_delete="set_null" needs a field that can be None', f"{name}: Mapped[… | None]")
+        raise refuse(
+            where, 'on_delete="set_null" needs a field that can be None', f"{name}: Mapped[… | None]"
+        )
     if type_.kind not in (Kind.UUID, Kind.TEXT, Kind.INT) or type_.choices is not None:
         raise refuse(where, "a reference holds an id: a UUID, a str or an int")
     resolved: list[EntitySpec] = []
@@ -439,7 +492,9 @@ def _reference(cls: type[Any], name: str, said: FieldOptions, type_: ValueType) 
             raise refuse(where, f"references=: {error.message}", error.hint) from None
         if target.id.type.kind is not type_.kind:
             raise refuse(
-                where, f"is {type_.kind.value}, but {target.name}.id is {target.id.type.kind.value}", "give both one type"
+                where,
+                f"is {type_.kind.value}, but {target.name}.id is {target.id.type.kind.value}",
+                "give both one type",
             )
         resolved.append(target)
         return target
@@ -450,7 +505,7 @@ def _reference(cls: type[Any], name: str, said: FieldOptions, type_: ValueType) 
 # -- references on the class -------------------------------------------------------------------------------------------
 
 
-def attribute(cls: type[Any], name: str) -> FieldRef:
+def attribute(cls: type[Any], name: str) -> FieldRef[Any]:
     """Return the reference of a class's field, made when it is first asked for."""
     fields = cls.__dict__.get("__pydantic_fields__")
     role = cls.__dict__.get("__dbkit_role__")
@@ -472,19 +527,19 @@ def attribute(cls: type[Any], name: str) -> FieldRef:
     return refs[name]
 
 
-def refs_of(cls: type[Any]) -> Mapping[str, FieldRef]:
+def refs_of(cls: type[Any]) -> Mapping[str, FieldRef[Any]]:
     """Return the references of all fields, and keep them on the class."""
     refs = _BUILDERS[cls.__dict__["__dbkit_role__"]](cls)
     type.__setattr__(cls, "__dbkit_refs__", refs)
     return refs
 
 
-def _entity_refs(cls: type[Any]) -> dict[str, FieldRef]:
+def _entity_refs(cls: type[Any]) -> dict[str, FieldRef[Any]]:
     spec = spec_of(cls)
     return {f.name: FieldRef(Path.of(spec, f)) for f in spec.fields}
 
 
-def _embedded_refs(cls: type[Any]) -> dict[str, FieldRef]:
+def _embedded_refs(cls: type[Any]) -> dict[str, FieldRef[Any]]:
     spec = model_spec_of(cls)
     return {f.name: InnerRef(spec, (f,)) for f in spec.fields}
 

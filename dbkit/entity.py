@@ -164,5 +164,3 @@ class Versioned(Model):
     __dbkit_versioned__: ClassVar[bool] = True
 
     version: Mapped[int] = field(default=1)
-
-

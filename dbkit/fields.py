@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
-from typing import Any, Literal, NoReturn, TypeVar, cast
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Protocol, TypeVar, cast, overload
 
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
@@ -19,7 +21,7 @@ from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from . import query
 from .declare import Declared, field
 from .errors import InvalidInput
-from .query import Filter, Order, Path
+from .query import Change, Filter, Order, Path
 from .spec import EntitySpec, FieldSpec, GroupSpec, ModelSpec, ReadSpec
 from .values import (
     INT_MAX,
@@ -33,21 +35,162 @@ from .values import (
     explain_validation,
 )
 
+__all__ = [
+    "Change",
+    "Computed",
+    "FieldRef",
+    "Mapped",
+    "Operand",
+    "OrderBy",
+    "ParentRef",
+    "Source",
+    "any_related",
+    "field",
+    "order_of",
+    "orders_of",
+    "total_order",
+    "via",
+]
+
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 V = TypeVar("V")
+N = TypeVar("N", int, float, Decimal)
+"""A number."""
+B = TypeVar("B", int, float)
+"""A number of which a product keeps the type."""
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 _KEPT = frozenset({"created_at", "updated_at"})
+_MAX_KEPT = 64
 
 
-class Mapped:
-    __slots__ = ()
+class Source(Protocol[T_co]):
+    """What gives a value of type T: a field for `key`, `max_`, …
 
-    def __class_getitem__(cls, item: Any) -> Any:
-        return item
+    Covariant, so that a view's `Mapped[str | None]` may have a source that is never None.
+    """
+
+    def __dbkit_source__(self) -> T_co: ...
 
 
-class FieldRef(Mapped, Declared):
+if TYPE_CHECKING:
+    from typing import Never
+
+    class Mapped(Generic[T]):
+        """The type of a field: `T` on an instance, `FieldRef[T]` on the class."""
+
+        @overload
+        def __get__(self, instance: None, owner: Any, /) -> FieldRef[T]: ...
+        @overload
+        def __get__(self, instance: object, owner: Any, /) -> T: ...
+        def __set__(self, instance: Never, value: T, /) -> None: ...
+
+    class Operand(Generic[T]):
+        """What an expression is made of: a field, or another expression."""
+
+        # Nullable operands first: mypy takes anything under a union for a type variable.
+        @overload
+        def __add__(
+            self: Operand[N | None], other: N | int | Operand[N] | Operand[N | None]
+        ) -> Computed[N | None]: ...
+        @overload
+        def __add__(self: Operand[N], other: Operand[N | None]) -> Computed[N | None]: ...
+        @overload
+        def __add__(self: Operand[N], other: N | int | Operand[N]) -> Computed[N]: ...
+        @overload
+        def __add__(self: Operand[int], other: float | Operand[float]) -> Computed[float]: ...
+        @overload
+        def __radd__(self: Operand[N | None], other: N | int) -> Computed[N | None]: ...
+        @overload
+        def __radd__(self: Operand[N], other: N | int) -> Computed[N]: ...
+        @overload
+        def __radd__(self: Operand[int], other: float) -> Computed[float]: ...
+        @overload
+        def __sub__(
+            self: Operand[N | None], other: N | int | Operand[N] | Operand[N | None]
+        ) -> Computed[N | None]: ...
+        @overload
+        def __sub__(self: Operand[N], other: Operand[N | None]) -> Computed[N | None]: ...
+        @overload
+        def __sub__(self: Operand[N], other: N | int | Operand[N]) -> Computed[N]: ...
+        @overload
+        def __sub__(self: Operand[int], other: float | Operand[float]) -> Computed[float]: ...
+        @overload
+        def __rsub__(self: Operand[N | None], other: N | int) -> Computed[N | None]: ...
+        @overload
+        def __rsub__(self: Operand[N], other: N | int) -> Computed[N]: ...
+        @overload
+        def __rsub__(self: Operand[int], other: float) -> Computed[float]: ...
+        @overload
+        def __mul__(
+            self: Operand[Decimal | None], other: int | Operand[int] | Operand[int | None]
+        ) -> Computed[Decimal | None]: ...
+        @overload
+        def __mul__(self: Operand[Decimal], other: Operand[int | None]) -> Computed[Decimal | None]: ...
+        @overload
+        def __mul__(self: Operand[Decimal], other: int | Operand[int]) -> Computed[Decimal]: ...
+        @overload
+        def __mul__(
+            self: Operand[B | None], other: B | int | Operand[B] | Operand[B | None]
+        ) -> Computed[B | None]: ...
+        @overload
+        def __mul__(self: Operand[B], other: Operand[B | None]) -> Computed[B | None]: ...
+        @overload
+        def __mul__(self: Operand[B], other: B | int | Operand[B]) -> Computed[B]: ...
+        @overload
+        def __mul__(self: Operand[int], other: float | Operand[float]) -> Computed[float]: ...
+        @overload
+        def __mul__(self: Operand[int], other: Operand[Decimal]) -> Computed[Decimal]: ...
+        @overload
+        def __rmul__(self: Operand[Decimal | None], other: int) -> Computed[Decimal | None]: ...
+        @overload
+        def __rmul__(self: Operand[Decimal], other: int) -> Computed[Decimal]: ...
+        @overload
+        def __rmul__(self: Operand[B | None], other: B | int) -> Computed[B | None]: ...
+        @overload
+        def __rmul__(self: Operand[B], other: B | int) -> Computed[B]: ...
+        @overload
+        def __rmul__(self: Operand[int], other: float) -> Computed[float]: ...
+
+else:
+
+    class Mapped:
+        """The type of a field: at run time, the type itself."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return cls if item is T else item
+
+    class Operand:
+        """What an expression is made of: a field, or another expression."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return cls if item is T else GenericAlias(cls, (item,))
+
+        def __add__(self, other):
+            return _combine("add", self, other)
+
+        def __radd__(self, other):
+            return _combine("add", other, self)
+
+        def __sub__(self, other):
+            return _combine("sub", self, other)
+
+        def __rsub__(self, other):
+            return _combine("sub", other, self)
+
+        def __mul__(self, other):
+            return _combine("mul", self, other)
+
+        def __rmul__(self, other):
+            return _combine("mul", other, self)
+
+
+class FieldRef(Mapped[T], Operand[T], Declared):
     """A field as the class gives it: makes filters, orders and changes."""
 
     __slots__ = ("_inside", "_is_plain", "_operand", "_why_not_ordered", "path")
@@ -62,37 +205,98 @@ class FieldRef(Mapped, Declared):
         self._is_plain = kind.is_scalar and why_not_comparable is None
         self._operand = operand or (_JSON if kind is Kind.JSON else path.type.operand)
         self._why_not_ordered = why_not_comparable
-        self._inside: dict[str, FieldRef] | None = None
+        self._inside: dict[Any, FieldRef[Any]] | None = None
 
     # -- filters -------------------------------------------------------------------------------------------------------
 
-    def __eq__(self, value: object) -> Filter:
-        if value is None or not self._is_plain:
-            return self._equals(value)
-        return query.Compare(self.path, "eq", self._checked(value))
+    if TYPE_CHECKING:
+        # Two overloads on self, nullable first: what may be None may be compared with None. A Decimal takes an int too.
+        @overload  # type: ignore[override]
+        def __eq__(self: FieldRef[Decimal | None], value: Decimal | int | None, /) -> Filter: ...
+        @overload
+        def __eq__(self: FieldRef[Decimal], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __eq__(self: FieldRef[V | None], value: V | None, /) -> Filter: ...
+        @overload
+        def __eq__(self: FieldRef[V], value: V, /) -> Filter: ...
+        @overload  # type: ignore[override]
+        def __ne__(self: FieldRef[Decimal | None], value: Decimal | int | None, /) -> Filter: ...
+        @overload
+        def __ne__(self: FieldRef[Decimal], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __ne__(self: FieldRef[V | None], value: V | None, /) -> Filter: ...
+        @overload
+        def __ne__(self: FieldRef[V], value: V, /) -> Filter: ...
+        @overload
+        def __lt__(self: FieldRef[Decimal | None], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __lt__(self: FieldRef[Decimal], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __lt__(self: FieldRef[V | None], value: V, /) -> Filter: ...
+        @overload
+        def __lt__(self: FieldRef[V], value: V, /) -> Filter: ...
+        @overload
+        def __le__(self: FieldRef[Decimal | None], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __le__(self: FieldRef[Decimal], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __le__(self: FieldRef[V | None], value: V, /) -> Filter: ...
+        @overload
+        def __le__(self: FieldRef[V], value: V, /) -> Filter: ...
+        @overload
+        def __gt__(self: FieldRef[Decimal | None], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __gt__(self: FieldRef[Decimal], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __gt__(self: FieldRef[V | None], value: V, /) -> Filter: ...
+        @overload
+        def __gt__(self: FieldRef[V], value: V, /) -> Filter: ...
+        @overload
+        def __ge__(self: FieldRef[Decimal | None], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __ge__(self: FieldRef[Decimal], value: Decimal | int, /) -> Filter: ...
+        @overload
+        def __ge__(self: FieldRef[V | None], value: V, /) -> Filter: ...
+        @overload
+        def __ge__(self: FieldRef[V], value: V, /) -> Filter: ...
 
-    def __ne__(self, value: object) -> Filter:
-        if value is None or not self._is_plain:
-            return ~self._equals(value)
-        return query.Compare(self.path, "ne", self._checked(value))
+    else:
 
-    def __lt__(self, value: Any) -> Filter:
-        return self._compare("lt", value)
+        def __eq__(self, value: object) -> Filter:
+            if value is None or not self._is_plain:
+                return self._equals(value)
+            return query.Compare(self.path, "eq", self._checked(value))
 
-    def __le__(self, value: Any) -> Filter:
-        return self._compare("le", value)
+        def __ne__(self, value: object) -> Filter:
+            if value is None or not self._is_plain:
+                return ~self._equals(value)
+            return query.Compare(self.path, "ne", self._checked(value))
 
-    def __gt__(self, value: Any) -> Filter:
-        return self._compare("gt", value)
+        def __lt__(self, value: Any) -> Filter:
+            return self._compare("lt", value)
 
-    def __ge__(self, value: Any) -> Filter:
-        return self._compare("ge", value)
+        def __le__(self, value: Any) -> Filter:
+            return self._compare("le", value)
+
+        def __gt__(self, value: Any) -> Filter:
+            return self._compare("gt", value)
+
+        def __ge__(self, value: Any) -> Filter:
+            return self._compare("ge", value)
 
     def is_null(self) -> Filter:
         """Return the filter that the field is None (or, behind a key or a missing parent, not there)."""
         self._refuse_unless_comparable()
         return query.IsNull(self.path)
 
+    @overload
+    def in_(self: FieldRef[Decimal | None], values: Iterable[Decimal | int | None]) -> Filter: ...
+    @overload
+    def in_(self: FieldRef[Decimal], values: Iterable[Decimal | int]) -> Filter: ...
+    @overload
+    def in_(self: FieldRef[V | None], values: Iterable[V | None]) -> Filter: ...
+    @overload
+    def in_(self: FieldRef[V], values: Iterable[V]) -> Filter: ...
     def in_(self, values: Iterable[Any]) -> Filter:
         """Return the filter that the field is one of *values*, at most 1,000; None among them means `is_null()`."""
         self._refuse_unless_scalar("in_")
@@ -121,23 +325,51 @@ class FieldRef(Mapped, Declared):
             parts.append(query.IsNull(self.path))
         return query.any_of(*parts) if parts else query.Nothing(self.path.root)
 
+    @overload
+    def not_in(self: FieldRef[Decimal | None], values: Iterable[Decimal | int | None]) -> Filter: ...
+    @overload
+    def not_in(self: FieldRef[Decimal], values: Iterable[Decimal | int]) -> Filter: ...
+    @overload
+    def not_in(self: FieldRef[V | None], values: Iterable[V | None]) -> Filter: ...
+    @overload
+    def not_in(self: FieldRef[V], values: Iterable[V]) -> Filter: ...
     def not_in(self, values: Iterable[Any]) -> Filter:
         """Return the exact complement of `in_`: null fields are in it, unless None is among *values*."""
-        return ~self.in_(values)
+        return ~cast("FieldRef[Any]", self).in_(values)
 
+    @overload
+    def between(self: FieldRef[Decimal | None], low: Decimal | int, high: Decimal | int) -> Filter: ...
+    @overload
+    def between(self: FieldRef[Decimal], low: Decimal | int, high: Decimal | int) -> Filter: ...
+    @overload
+    def between(self: FieldRef[V | None], low: V, high: V) -> Filter: ...
+    @overload
+    def between(self: FieldRef[V], low: V, high: V) -> Filter: ...
     def between(self, low: Any, high: Any) -> Filter:
         """Return the filter that the field lies between *low* and *high*, both included."""
         return query.all_of(self._compare("ge", low), self._compare("le", high))
 
-    def contains(self, needle: str) -> Filter:
+    @overload
+    def contains(self: FieldRef[str | None], needle: str) -> Filter: ...
+    @overload
+    def contains(self: FieldRef[str], needle: str) -> Filter: ...
+    def contains(self, needle: Any) -> Filter:
         """Return the filter that the text has *needle* in it, by code point; "" is in every text."""
         return query.Contains(self.path, self._needle("contains", needle))
 
-    def starts_with(self, prefix: str) -> Filter:
+    @overload
+    def starts_with(self: FieldRef[str | None], prefix: str) -> Filter: ...
+    @overload
+    def starts_with(self: FieldRef[str], prefix: str) -> Filter: ...
+    def starts_with(self, prefix: Any) -> Filter:
         """Return the filter that the text starts with *prefix*, by code point; an index serves it."""
         return query.StartsWith(self.path, self._needle("starts_with", prefix))
 
-    def equals_casefold(self, value: str) -> Filter:
+    @overload
+    def equals_casefold(self: FieldRef[str | None], value: str) -> Filter: ...
+    @overload
+    def equals_casefold(self: FieldRef[str], value: str) -> Filter: ...
+    def equals_casefold(self, value: Any) -> Filter:
         """Return the filter that the text equals *value* without case; for fields that are `unique="casefold"`."""
         entity = self.path.entity
         shadow = entity.shadow(self.path.field.name) if isinstance(entity, EntitySpec) else None
@@ -148,11 +380,19 @@ class FieldRef(Mapped, Declared):
         path = Path(self.path.root, shadow, references=self.path.references)
         return query.Compare(path, "eq", casefold_key(self._checked(value)))
 
+    @overload
+    def has(self: FieldRef[list[V] | None], value: V) -> Filter: ...
+    @overload
+    def has(self: FieldRef[list[V]], value: V) -> Filter: ...
     def has(self, value: Any) -> Filter:
         """Return the filter that the list has an element that equals *value*, of exactly its type."""
         return query.Has(self.path, self._element("has", value))
 
-    def __getitem__(self, key: str) -> FieldRef:
+    @overload
+    def __getitem__(self: FieldRef[dict[str, V] | None], key: str) -> FieldRef[Any]: ...
+    @overload
+    def __getitem__(self: FieldRef[dict[str, V]], key: str) -> FieldRef[Any]: ...
+    def __getitem__(self, key: str) -> FieldRef[Any]:
         if self.path.type.kind is not Kind.DICT:
             raise self._error(
                 "only a dict has keys", "reach into an Embedded model by via(User.address, Address.city)"
@@ -183,7 +423,18 @@ class FieldRef(Mapped, Declared):
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
-    def set(self, value: Any) -> query.Change:
+    @overload
+    def set(
+        self: FieldRef[Decimal | None],
+        value: Decimal | int | Operand[Decimal] | Operand[Decimal | None] | None,
+    ) -> Change: ...
+    @overload
+    def set(self: FieldRef[Decimal], value: Decimal | int | Operand[Decimal]) -> Change: ...
+    @overload
+    def set(self: FieldRef[V | None], value: V | Operand[V] | Operand[V | None] | None) -> Change: ...
+    @overload
+    def set(self: FieldRef[V], value: V | Operand[V]) -> Change: ...
+    def set(self, value: Any) -> Change:
         """Return the change that gives the field a value, or what an expression of the row's numbers yields.
 
         Raises:
@@ -198,35 +449,34 @@ class FieldRef(Mapped, Declared):
         checked = check_value(field.type.literal, value, entity=root.name, field=field.name)
         return query.Assign(root, field, query.Constant(checked, field.type))
 
-    def append(self, value: Any) -> query.Change:
+    @overload
+    def append(self: FieldRef[list[V] | None], value: V) -> Change: ...
+    @overload
+    def append(self: FieldRef[list[V]], value: V) -> Change: ...
+    def append(self, value: Any) -> Change:
         """Return the change that adds one element at the list's end; a null list becomes a list of it."""
         root, field = self._changeable("append")
         element = self._list_element("append")
         checked = check_value(element.literal, value, entity=root.name, field=f"{field.name}[…]")
         return query.Append(root, field, checked)
 
-    def remove(self, value: Any) -> query.Change:
+    @overload
+    def remove(self: FieldRef[list[V] | None], value: V) -> Change: ...
+    @overload
+    def remove(self: FieldRef[list[V]], value: V) -> Change: ...
+    def remove(self, value: Any) -> Change:
         """Return the change that removes every element that equals *value*."""
         root, field = self._changeable("remove")
         return query.Remove(root, field, self._element("remove", value))
 
-    def __add__(self, other: Any) -> Computed:
-        return _combine("add", self, other)
+    if TYPE_CHECKING:
 
-    def __radd__(self, other: Any) -> Computed:
-        return _combine("add", other, self)
+        def __dbkit_source__(self) -> T: ...
 
-    def __sub__(self, other: Any) -> Computed:
-        return _combine("sub", self, other)
+    else:
 
-    def __rsub__(self, other: Any) -> Computed:
-        return _combine("sub", other, self)
-
-    def __mul__(self, other: Any) -> Computed:
-        return _combine("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Computed:
-        return _combine("mul", other, self)
+        def __class_getitem__(cls, item: Any) -> Any:
+            return GenericAlias(cls, (item,))
 
     # -- what Python would ask -----------------------------------------------------------------------------------------
 
@@ -363,7 +613,7 @@ class FieldRef(Mapped, Declared):
             )
         return root, field
 
-    def _fitting(self, value: FieldRef | Computed) -> query.Expression:
+    def _fitting(self, value: FieldRef[Any] | Computed[Any]) -> query.Expression:
         root, expression = _expression(value)
         if root is not self.path.root:
             raise self._error(
@@ -377,31 +627,13 @@ class FieldRef(Mapped, Declared):
         return expression
 
 
-class Computed:
+class Computed(Operand[T]):
     """A number that the store computes from the row as it is: `Account.balance - amount`."""
 
     __slots__ = ("expression", "root")
 
     def __init__(self, root: EntitySpec, expression: query.Expression) -> None:
         self.root, self.expression = root, expression
-
-    def __add__(self, other: Any) -> Computed:
-        return _combine("add", self, other)
-
-    def __radd__(self, other: Any) -> Computed:
-        return _combine("add", other, self)
-
-    def __sub__(self, other: Any) -> Computed:
-        return _combine("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Computed:
-        return _combine("sub", other, self)
-
-    def __mul__(self, other: Any) -> Computed:
-        return _combine("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Computed:
-        return _combine("mul", other, self)
 
     def __eq__(self, other: object) -> NoReturn:
         raise InvalidInput(
@@ -412,7 +644,7 @@ class Computed:
     __hash__ = object.__hash__
 
 
-class InnerRef(FieldRef):
+class InnerRef(FieldRef[Any]):
     """A field of an `Embedded` model: it has no place of its own until `via` gives it one."""
 
     __slots__ = ("model", "name", "steps")
@@ -435,7 +667,7 @@ class InnerRef(FieldRef):
             hint=f"reach it from its entity: via(Entity.field, {self.name})",
         )
 
-    def __getitem__(self, key: str) -> InnerRef:
+    def __getitem__(self, key: str) -> InnerRef:  # type: ignore[override]
         leaf = self.leaf
         if leaf is None or leaf.kind is not Kind.DICT or type(key) is not str or not _KEY.match(key):
             raise InvalidInput(
@@ -447,7 +679,7 @@ class InnerRef(FieldRef):
         return self.name
 
 
-class ParentRef(Declared):
+class ParentRef(Mapped[T], Declared):
     """A whole parent: `via(Post.user_id, User)`, for a view's field."""
 
     __slots__ = ("path", "read")
@@ -456,7 +688,21 @@ class ParentRef(Declared):
         self.path, self.read = path, read
 
 
-def via(source: Any, target: Any = None) -> Any:
+@overload
+def via(source: Source[T], /) -> FieldRef[T]: ...
+@overload
+def via(source: FieldRef[V | None], target: type[T], /) -> ParentRef[T | None]: ...
+@overload
+def via(source: FieldRef[Any], target: type[T], /) -> ParentRef[T]: ...
+@overload
+def via(source: FieldRef[V | None], target: ParentRef[T], /) -> ParentRef[T | None]: ...
+@overload
+def via(source: FieldRef[Any], target: ParentRef[T], /) -> ParentRef[T]: ...
+@overload
+def via(source: FieldRef[V | None], target: Source[T], /) -> FieldRef[T | None]: ...
+@overload
+def via(source: FieldRef[Any], target: Source[T], /) -> FieldRef[T]: ...
+def via(source: Any, target: Any = None, /) -> Any:
     """Return a field as seen from the entity that *source* is a field of.
 
     * `via(Post.user_id, User.username)`: a field of the parent; it nests: `via(Post.user_id, via(User.org_id, Org.name))`.
@@ -514,7 +760,7 @@ def via(source: Any, target: Any = None) -> Any:
     )
 
 
-def any_related(reference: Any, *filters: Filter) -> Filter:
+def any_related(reference: FieldRef[Any], *filters: Filter) -> Filter:
     """Return the filter that takes entities which have at least one child that meets all *filters*.
 
     *reference* is the child's field: `any_related(Post.user_id, Post.status == "published")` is about users.
@@ -540,7 +786,9 @@ def any_related(reference: Any, *filters: Filter) -> Filter:
     return query.AnyRelated(path.root, path.field, where)
 
 
-OrderKey = FieldRef | Order
+OrderKey = FieldRef[Any] | Order
+OrderBy = OrderKey | Sequence[OrderKey] | None
+"""What `order_by=` takes: a field (ascending), `field.desc()`, several of them, or None."""
 
 
 def order_of(key: Any) -> Order:
@@ -639,7 +887,7 @@ def _typed(type: ValueType) -> str:
     )
 
 
-def _leaves(ref: FieldRef, path: Path, model: ModelSpec, value: Any) -> Iterable[Filter]:
+def _leaves(ref: FieldRef[Any], path: Path, model: ModelSpec, value: Any) -> Iterable[Filter]:
     for field in model.fields:
         inner, item, kind = path.within(field), getattr(value, field.name), field.type.kind
         if item is None:
@@ -658,7 +906,7 @@ def _leaves(ref: FieldRef, path: Path, model: ModelSpec, value: Any) -> Iterable
             )
 
 
-def _expression(value: FieldRef | Computed) -> tuple[EntitySpec, query.Expression]:
+def _expression(value: FieldRef[Any] | Computed[Any]) -> tuple[EntitySpec, query.Expression]:
     if isinstance(value, Computed):
         return value.root, value.expression
     path = value.path
@@ -669,7 +917,7 @@ def _expression(value: FieldRef | Computed) -> tuple[EntitySpec, query.Expressio
     return path.root, query.FieldValue(path)
 
 
-def _combine(op: Literal["add", "sub", "mul"], left: Any, right: Any) -> Computed:
+def _combine(op: Literal["add", "sub", "mul"], left: Any, right: Any) -> Computed[Any]:
     known = [_expression(side) if isinstance(side, FieldRef | Computed) else None for side in (left, right)]
     roots = {found[0].token: found[0] for found in known if found is not None}
     if len(roots) > 1:
@@ -733,7 +981,7 @@ def _check_reference(path: Path, parent: EntitySpec | GroupSpec) -> None:
         )
 
 
-def _check_model(source: FieldRef, type: ValueType | None, target: InnerRef) -> None:
+def _check_model(source: FieldRef[Any], type: ValueType | None, target: InnerRef) -> None:
     if type is None or type.kind is not Kind.MODEL or type.model is not target.model:
         name = target.model.model.__name__
         raise InvalidInput(f"via({source!r}, {target!r}): the first is no field of type {name}")

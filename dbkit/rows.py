@@ -40,7 +40,9 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
         schema = f.type.schema("write")
         items.append(core_schema.nullable_schema(schema) if f.type.nullable else schema)
     # Validating a tuple is about half the cost of validating the dict of an instance.
-    validate = SchemaValidator(core_schema.tuple_schema(items), CoreConfig(hide_input_in_errors=True)).validate_python
+    validate = SchemaValidator(
+        core_schema.tuple_schema(items), CoreConfig(hide_input_in_errors=True)
+    ).validate_python
     model = spec.model
     positions = {name: position for position, name in enumerate(names)}
     shadows = tuple(positions[s.shadow_of] for s in spec.shadows if s.shadow_of is not None)
@@ -137,17 +139,26 @@ def entity_bytes(value: Any) -> int:
 def _long_keys(spec: EntitySpec) -> tuple[tuple[tuple[int, ...], str], ...]:
     """Return the positions of the texts of each key and index that could exceed what one index entry may hold."""
     positions = {f.token: position for position, f in enumerate(spec.columns)}
-    groups: list[tuple[FieldSpec, ...]] = [(spec.id,), *(u.fields for u in spec.uniques), *(i.fields for i in spec.indexes)]
+    groups: list[tuple[FieldSpec, ...]] = [
+        (spec.id,),
+        *(u.fields for u in spec.uniques),
+        *(i.fields for i in spec.indexes),
+    ]
     found: list[tuple[tuple[int, ...], str]] = []
     for fields in groups:
         texts = [f for f in fields if f.type.kind in (Kind.TEXT, Kind.BYTES) and f.type.choices is None]
-        if sum((f.type.max_length or MAX_KEY_BYTES) * (4 if f.type.kind is Kind.TEXT else 1) for f in texts) > MAX_KEY_BYTES:
+        if (
+            sum((f.type.max_length or MAX_KEY_BYTES) * (4 if f.type.kind is Kind.TEXT else 1) for f in texts)
+            > MAX_KEY_BYTES
+        ):
             names = ", ".join(f.shadow_of or f.name for f in texts)
             found.append((tuple(positions[f.token] for f in texts), names))
     return tuple(found)
 
 
-def _check_keys(spec: EntitySpec, row: tuple[Any, ...], keys: tuple[tuple[tuple[int, ...], str], ...]) -> None:
+def _check_keys(
+    spec: EntitySpec, row: tuple[Any, ...], keys: tuple[tuple[tuple[int, ...], str], ...]
+) -> None:
     for positions, names in keys:
         characters = 0
         for position in positions:

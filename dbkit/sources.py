@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal, TypeVar, overload
 
+from .declare import Declared
 from .errors import InvalidInput
-from .fields import Declared, FieldRef
+from .fields import FieldRef, Mapped, OrderBy, Source
 from .query import Filter, Path
 from .values import Kind
 
@@ -27,6 +30,7 @@ __all__ = [
     "year",
 ]
 
+T = TypeVar("T")
 _SUMMED = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
 _RANKED = _SUMMED | {Kind.TEXT, Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.TIMEDELTA}
 
@@ -36,7 +40,9 @@ class RelatedSource(Declared):
 
     __slots__ = ("limit", "order_by", "path", "target", "where")
 
-    def __init__(self, target: Any, path: Path, where: tuple[Filter, ...], order_by: Any, limit: int | None) -> None:
+    def __init__(
+        self, target: Any, path: Path, where: tuple[Filter, ...], order_by: Any, limit: int | None
+    ) -> None:
         self.target, self.path, self.where, self.order_by, self.limit = target, path, where, order_by, limit
 
 
@@ -71,11 +77,19 @@ class AggregateSource(Declared):
 
 def _path(verb: str, source: Any) -> Path:
     if not isinstance(source, FieldRef):
-        raise InvalidInput(f"{verb} takes a field of a class, not a {type(source).__name__}", hint=f"{verb}(Post.score)")
+        raise InvalidInput(
+            f"{verb} takes a field of a class, not a {type(source).__name__}", hint=f"{verb}(Post.score)"
+        )
     return source.path
 
 
-def related(target: Any, reference: Any, *where: Filter, order_by: Any = (), limit: int | None = None) -> Any:
+def related(
+    target: type[T],
+    reference: FieldRef[Any],
+    *where: Filter,
+    order_by: OrderBy = None,
+    limit: int | None = None,
+) -> Mapped[list[T]]:
     """Declare a view's children: `posts: Mapped[list[Post]] = related(Post, Post.user_id, limit=3)`.
 
     Args:
@@ -85,67 +99,99 @@ def related(target: Any, reference: Any, *where: Filter, order_by: Any = (), lim
         order_by: their order; by `id` without it.
         limit: children per row; without it up to 1,000 are read, and more are `TooLarge`.
     """
-    return RelatedSource(target, _path("related", reference), where, order_by, limit)
+    made: Any = RelatedSource(target, _path("related", reference), where, order_by, limit)
+    return made
 
 
-def day(source: Any) -> Any:
+@overload
+def day(source: FieldRef[datetime], /) -> Source[date]: ...
+@overload
+def day(source: FieldRef[datetime | None], /) -> Source[date | None]: ...
+def day(source: Any, /) -> Any:
     """Return the UTC date of a datetime, for `key`."""
     return PeriodSource(_datetime("day", source), "day")
 
 
-def month(source: Any) -> Any:
+@overload
+def month(source: FieldRef[datetime], /) -> Source[date]: ...
+@overload
+def month(source: FieldRef[datetime | None], /) -> Source[date | None]: ...
+def month(source: Any, /) -> Any:
     """Return the first day of a datetime's month in UTC, for `key`."""
     return PeriodSource(_datetime("month", source), "month")
 
 
-def year(source: Any) -> Any:
+@overload
+def year(source: FieldRef[datetime], /) -> Source[date]: ...
+@overload
+def year(source: FieldRef[datetime | None], /) -> Source[date | None]: ...
+def year(source: Any, /) -> Any:
     """Return the first of January of a datetime's year in UTC, for `key`."""
     return PeriodSource(_datetime("year", source), "year")
 
 
-def key(source: Any) -> Any:
+def key(source: Source[T], /) -> Mapped[T]:
     """Declare what the rows of one group have in common: a field, or a period of a datetime."""
     if isinstance(source, PeriodSource):
-        return KeySource(source.path, source.period)
+        made: Any = KeySource(source.path, source.period)
+        return made
     path = _path("key", source)
     if not path.type.kind.is_scalar:
         raise InvalidInput(
-            f"key({path}): rows are grouped by single values, not by a {path.type.kind.value}", entity=path.root.name
+            f"key({path}): rows are grouped by single values, not by a {path.type.kind.value}",
+            entity=path.root.name,
         )
-    return KeySource(path, None)
+    made = KeySource(path, None)
+    return made
 
 
-def count() -> Any:
+def count() -> Mapped[int]:
     """Declare the number of rows in the group."""
-    return AggregateSource("count", None)
+    made: Any = AggregateSource("count", None)
+    return made
 
 
-def count_distinct(source: Any) -> Any:
+def count_distinct(source: FieldRef[Any], /) -> Mapped[int]:
     """Declare the number of different values in the group; None is not counted."""
     path = _path("count_distinct", source)
     if not path.type.kind.is_scalar:
-        raise InvalidInput(f"count_distinct({path}): only single values can be counted", entity=path.root.name)
-    return AggregateSource("count_distinct", path)
+        raise InvalidInput(
+            f"count_distinct({path}): only single values can be counted", entity=path.root.name
+        )
+    made: Any = AggregateSource("count_distinct", path)
+    return made
 
 
-def sum_(source: Any) -> Any:
+@overload
+def sum_(source: Source[int | None], /) -> Mapped[int]: ...
+@overload
+def sum_(source: Source[Decimal | None], /) -> Mapped[Decimal]: ...
+@overload
+def sum_(source: Source[float | None], /) -> Mapped[float]: ...
+def sum_(source: Any, /) -> Any:
     """Declare the sum; of int and Decimal it is exact at any size; of nothing it is 0."""
     return AggregateSource("sum", _of("sum_", source, _SUMMED))
 
 
-def avg(source: Any) -> Any:
+@overload
+def avg(source: Source[int | None] | Source[Decimal | None], /) -> Mapped[Decimal | None]: ...
+@overload
+def avg(source: Source[float | None], /) -> Mapped[float | None]: ...
+def avg(source: Any, /) -> Any:
     """Declare the average: of int and Decimal a Decimal with 6 more places, half-even; of nothing None."""
     return AggregateSource("avg", _of("avg", source, _SUMMED))
 
 
-def min_(source: Any) -> Any:
+def min_(source: Source[T | None], /) -> Mapped[T | None]:
     """Declare the least value; of nothing None."""
-    return AggregateSource("min", _of("min_", source, _RANKED))
+    made: Any = AggregateSource("min", _of("min_", source, _RANKED))
+    return made
 
 
-def max_(source: Any) -> Any:
+def max_(source: Source[T | None], /) -> Mapped[T | None]:
     """Declare the greatest value; of nothing None."""
-    return AggregateSource("max", _of("max_", source, _RANKED))
+    made: Any = AggregateSource("max", _of("max_", source, _RANKED))
+    return made
 
 
 def _of(verb: str, source: Any, kinds: frozenset[Kind]) -> Path:

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any, ClassVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast, get_args, get_origin
 
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 from .annotations import FieldTypes, refuse
 from .describe import complete, embedded_spec, register, spec_of
 from .entity import Model
-from .errors import ConfigurationError, InvalidInput
+from .errors import InvalidInput
 from .fields import FieldRef, ParentRef, total_order
 from .query import Everything, Filter, Path, all_of
 from .sources import (
@@ -48,6 +47,8 @@ from .values import Kind, ValueType
 
 __all__ = [
     "Group",
+    "Grouping",
+    "Into",
     "View",
     "avg",
     "count",
@@ -70,22 +71,54 @@ _MAX_RELATED = 10_000
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 
-class View(Model):
-    """What a read returns: `class UserWithPosts(User, View[User])` has all of User's fields, `View[Post]` alone its own."""
-
-    __dbkit_family__: ClassVar[str] = "view"
-
-    def __class_getitem__(cls, entity: Any) -> Any:
-        return types.GenericAlias(cls, (entity,))
+E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
+V_co = TypeVar("V_co", covariant=True)
 
 
-class Group(Model):
-    """A row of a GROUP BY over an entity: `class UserPostCount(Group[Post])`."""
+class Into(Protocol[E_contra, V_co]):
+    """The class of a view of E: what `into=` takes, and V what the read returns."""
 
-    __dbkit_family__: ClassVar[str] = "group"
+    def __dbkit_into__(self, entity: E_contra, /) -> V_co: ...
 
-    def __class_getitem__(cls, entity: Any) -> Any:
-        return types.GenericAlias(cls, (entity,))
+
+class Grouping(Protocol[E_contra, V_co]):
+    """The class of a group of E: what a store's `group` takes, and V what it returns."""
+
+    def __dbkit_grouping__(self, entity: E_contra, /) -> V_co: ...
+
+
+if TYPE_CHECKING:
+
+    class View(Model, Generic[E]):
+        """What a read returns: `class UserWithPosts(User, View[User])` has all of User's fields, `View[Post]` its own."""
+
+        @classmethod
+        def __dbkit_into__(cls, entity: E, /) -> Self: ...
+
+    class Group(Model, Generic[E]):
+        """A row of a GROUP BY over an entity: `class UserPostCount(Group[Post])`."""
+
+        @classmethod
+        def __dbkit_grouping__(cls, entity: E, /) -> Self: ...
+
+else:
+
+    class View(Model):
+        """What a read returns: `class UserWithPosts(User, View[User])` has all of User's fields, `View[Post]` its own."""
+
+        __dbkit_family__: ClassVar[str] = "view"
+
+        def __class_getitem__(cls, entity: Any) -> Any:
+            return types.GenericAlias(cls, (entity,))
+
+    class Group(Model):
+        """A row of a GROUP BY over an entity: `class UserPostCount(Group[Post])`."""
+
+        __dbkit_family__: ClassVar[str] = "group"
+
+        def __class_getitem__(cls, entity: Any) -> Any:
+            return types.GenericAlias(cls, (entity,))
 
 
 # -- views -------------------------------------------------------------------------------------------------------------
@@ -117,7 +150,11 @@ def _source_entity(cls: type[Any], origin: type[Any]) -> EntitySpec:
             if get_origin(alias) is origin:
                 found.extend(a for a in get_args(alias) if a not in found)
     if not found:
-        raise refuse(cls.__name__, f"a {origin.__name__.lower()} says of what", f"class {cls.__name__}({origin.__name__}[User])")
+        raise refuse(
+            cls.__name__,
+            f"a {origin.__name__.lower()} says of what",
+            f"class {cls.__name__}({origin.__name__}[User])",
+        )
     try:
         specs = {spec_of(entity).token: spec_of(entity) for entity in found}
     except InvalidInput as error:
@@ -150,7 +187,11 @@ def _read_spec(cls: type[Any]) -> ReadSpec:
         if name in inherited:
             outputs.append(Output(name, Path.of(entity, entity.by_name[name])))
         elif source is None:
-            raise refuse(where, "the field has no source", f"via({entity.name}.{name}), related(…), or a default is no source")
+            raise refuse(
+                where,
+                "the field has no source",
+                f"via({entity.name}.{name}), related(…), or a default is no source",
+            )
         elif isinstance(source, FieldRef):
             _check_root(where, source.path, entity)
             _check_type(where, info, source.path.type)
@@ -163,7 +204,9 @@ def _read_spec(cls: type[Any]) -> ReadSpec:
         elif isinstance(source, RelatedSource):
             relations.append(_relation(name, where, info.annotation, source, entity))
         else:
-            raise refuse(where, "keys and figures stand in groups", f"class {cls.__name__}(Group[{entity.name}])")
+            raise refuse(
+                where, "keys and figures stand in groups", f"class {cls.__name__}(Group[{entity.name}])"
+            )
     return ReadSpec(cls, entity, tuple(outputs), tuple(relations))
 
 
@@ -181,13 +224,19 @@ def _relation(name: str, where: str, annotation: Any, source: RelatedSource, ent
     path = source.path
     reference = path.field.reference
     if path.root is not read.entity or not path.is_own_field or reference is None:
-        raise refuse(where, f"related(…): {path} is no reference of {read.entity.name}", "field(references=lambda: …)")
+        raise refuse(
+            where, f"related(…): {path} is no reference of {read.entity.name}", "field(references=lambda: …)"
+        )
     if reference.target is not entity:
         raise refuse(where, f"related(…): {path} refers to {reference.target.name}, not to {entity.name}")
     if get_origin(annotation) is not list or get_args(annotation) != (read.model,):
         raise refuse(where, "its annotation does not fit related(…)", f"Mapped[list[{read.model.__name__}]]")
     if read.relations or any(o.parent is not None for o in read.outputs):
-        raise refuse(where, f"{read.model.__name__} has relations or whole parents itself", "one level can be read at once")
+        raise refuse(
+            where,
+            f"{read.model.__name__} has relations or whole parents itself",
+            "one level can be read at once",
+        )
     try:
         where_ = all_of(*source.where)
         order = total_order(read.entity, source.order_by)
@@ -207,7 +256,9 @@ def _check_parent(where: str, annotation: Any, output: Output) -> None:
     model = output.parent.model
     nullable = output.is_nullable
     if output.parent.relations or any(o.parent is not None for o in output.parent.outputs):
-        raise refuse(where, f"{model.__name__} has relations or whole parents itself", "one level can be read at once")
+        raise refuse(
+            where, f"{model.__name__} has relations or whole parents itself", "one level can be read at once"
+        )
     given = set(get_args(annotation)) if get_origin(annotation) is not None else {annotation}
     if given - {types.NoneType} != {model} or (nullable and types.NoneType not in given):
         wanted = f"Mapped[{model.__name__}{' | None' if nullable else ''}]"
@@ -224,7 +275,11 @@ def _check_type(where: str, info: Any, source: ValueType) -> None:
         raise refuse(where, "a dict's value has no declared type", "Mapped[Any]")
     given = _RESULTS.of(info, where)
     if not _fits(given, source):
-        raise refuse(where, f"is declared {_name(given)}, but its source is {_name(source)}", "declare the source's type")
+        raise refuse(
+            where,
+            f"is declared {_name(given)}, but its source is {_name(source)}",
+            "declare the source's type",
+        )
 
 
 def _fits(given: ValueType, source: ValueType) -> bool:
@@ -232,7 +287,9 @@ def _fits(given: ValueType, source: ValueType) -> bool:
         return False
     if given.model is not source.model:
         return False
-    if given.choices is not None and (given.enum is not source.enum or not set(source.choices or ("",)) <= set(given.choices)):
+    if given.choices is not None and (
+        given.enum is not source.enum or not set(source.choices or ("",)) <= set(given.choices)
+    ):
         return False
     if given.choices is None and source.enum is not None:
         return issubclass(source.enum, str if source.kind is Kind.TEXT else int)
@@ -246,7 +303,7 @@ def _name(type: ValueType) -> str:
     return f"{word} | None" if type.nullable else word
 
 
-def _view_refs(cls: type[Any]) -> dict[str, FieldRef]:
+def _view_refs(cls: type[Any]) -> dict[str, FieldRef[Any]]:
     return {o.name: FieldRef(o.path) for o in read_of(cls).outputs if o.parent is None}
 
 
@@ -281,7 +338,9 @@ def _group_spec(cls: type[Any]) -> GroupSpec:
         where = f"{cls.__name__}.{name}"
         source = sources.get(name)
         if not isinstance(source, KeySource | AggregateSource):
-            raise refuse(where, "a group's field is a key or a figure", f"key({entity.name}.{name}), count(), sum_(…)")
+            raise refuse(
+                where, "a group's field is a key or a figure", f"key({entity.name}.{name}), count(), sum_(…)"
+            )
         if source.path is not None:
             _check_root(where, source.path, entity)
         made = _key_type(source) if isinstance(source, KeySource) else _figure_type(source)
@@ -318,7 +377,7 @@ def _figure_type(source: AggregateSource) -> ValueType:
     return ValueType(Kind.DECIMAL, nullable=True, max_digits=_SUM_DIGITS, decimal_places=places)
 
 
-def _group_refs(cls: type[Any]) -> dict[str, FieldRef]:
+def _group_refs(cls: type[Any]) -> dict[str, FieldRef[Any]]:
     spec = group_of(cls)
     refs = {k.field.name: FieldRef(Path.of(spec, k.field)) for k in spec.keys}
     for figure in spec.aggregates:
@@ -343,7 +402,9 @@ def _sum_operand(type: ValueType) -> SchemaValidator:
     def check(value: Any) -> Any:
         is_int = value.__class__ is int
         if not is_int and (type.kind is not Kind.DECIMAL or not isinstance(value, Decimal)):
-            raise PydanticCustomError("dbkit_sum_type", "must be an int" + (" or a Decimal" if places else ""))
+            raise PydanticCustomError(
+                "dbkit_sum_type", "must be an int" + (" or a Decimal" if places else "")
+            )
         if not is_int and not value.is_finite():
             raise PydanticCustomError("finite_number", "a Decimal must be finite, not NaN or infinity")
         if not -limit < value < limit:
@@ -353,10 +414,12 @@ def _sum_operand(type: ValueType) -> SchemaValidator:
         exact = Decimal(value).scaleb(places, _WIDE)
         if exact != exact.to_integral_value():
             raise PydanticCustomError(
-                "decimal_max_places", "a Decimal may have at most {decimal_places} decimal places here", {"decimal_places": places}
+                "decimal_max_places",
+                "a Decimal may have at most {decimal_places} decimal places here",
+                {"decimal_places": places},
             )
         made = Decimal(value).quantize(Decimal(1).scaleb(-places), context=_WIDE)
-        return made if made else abs(made)
+        return made or abs(made)
 
     return SchemaValidator(core_schema.no_info_plain_validator_function(check))
 
