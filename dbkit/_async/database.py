@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-import stamina
-
+from ..concurrency import asleep
 from ..entity import spec_of
 from ..errors import ConfigurationError, Conflict, DbkitError, InvalidInput, TransactionAborted
 from ..features import Features
 from ..options import TRANSACTION_S, Isolation, Options
 from ..page import Cursors
+from ..retry import pauses
 from ..spec import EntitySpec, Schema
 from ..statement import Hook, ServerInfo, Statement
 from ..url import URL
@@ -164,18 +164,18 @@ class AsyncDatabase:
             attempts: the most attempts.
             timeout_s: no new attempt is begun after this many seconds.
         """
-        async for attempt in stamina.retry_context(
-            on=_is_conflict,
-            attempts=attempts,
-            timeout=timeout_s,
-            wait_initial=0.005,
-            wait_max=0.5,
-            wait_jitter=0.02,
-        ):
-            with attempt:
+        waits = pauses(timeout_s, attempts=attempts, first_s=0.005, most_s=0.5)
+        while True:
+            try:
                 async with self.transaction(read_only=read_only, isolation=isolation) as tx:
                     return await work(tx)
-        raise AssertionError("retry_context gives at least one attempt")
+            except (Conflict, TransactionAborted) as error:
+                # A conflict that the work caught has doomed the transaction all the same.
+                again = isinstance(error, Conflict) or isinstance(error.__cause__, Conflict)
+                pause = next(waits, None) if again else None
+                if pause is None:
+                    raise
+            await asleep(pause)
 
     # -- the whole -----------------------------------------------------------------------------------------------------
 
@@ -249,10 +249,3 @@ class AsyncDatabase:
                 backend=self.backend.name,
                 hint="use it inside its with block, or call open() first",
             )
-
-
-def _is_conflict(error: Exception) -> bool:
-    # A conflict that was caught inside the work has doomed the transaction all the same.
-    return isinstance(error, Conflict) or (
-        isinstance(error, TransactionAborted) and isinstance(error.__cause__, Conflict)
-    )

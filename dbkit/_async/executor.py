@@ -6,7 +6,6 @@ and retries write conflicts for a while; a transaction watches its deadline and 
 
 from __future__ import annotations
 
-import random
 from time import monotonic
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -24,6 +23,7 @@ from ..errors import (
     TransactionError,
 )
 from ..options import LOCK_WAIT_S, TRANSACTION_S
+from ..retry import pauses
 from .backend import AsyncBackend, AsyncBackendTransaction
 
 __all__ = ["AsyncAutocommit", "AsyncExecutor", "AsyncInTransaction"]
@@ -103,33 +103,6 @@ class AsyncAutocommit:
             locate(error, self._backend.name, operation, entity)
             raise
         return await self._again(started, first, operation, entity, call, *args, **kwargs)
-
-    async def _again(
-        self,
-        started: float,
-        conflict: Conflict,
-        operation: str,
-        entity: str | None,
-        call: AsyncCall[P, R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Retry a write conflict: alone, nobody else can run the verb again as a whole (SEMANTICS §5)."""
-        deadline, pause = started + LOCK_WAIT_S, 0.002
-        while True:
-            # A lock that the server waited for has used up the time already.
-            if monotonic() + pause >= deadline or not conflict.retryable:
-                locate(conflict, self._backend.name, operation, entity)
-                raise conflict
-            await asleep(random.uniform(pause / 2, pause))  # noqa: S311  # jitter, no secret
-            pause = min(pause * 2, 0.25)
-            try:
-                return await call(*args, **kwargs)
-            except Conflict as error:
-                conflict = error
-            except DbkitError as error:
-                locate(error, self._backend.name, operation, entity)
-                raise
 
 
 _HARMLESS = (NotFound, PreconditionFailed, StoredDataInvalid)

@@ -19,8 +19,9 @@ __all__ = ["AsyncExplainer"]
 
 
 class AsyncExplainer:
-    """What each read verb of a store would send, and what the server's planner makes of it. Nothing is returned of the
-    rows; some servers run the statement to count what it examines.
+    """What each read verb of a store would send, and what the server's planner makes of it.
+
+    Nothing is returned of the rows; some servers run the statement to count what it examines.
     """
 
     def __init__(

@@ -20,8 +20,9 @@ __all__ = ["Explainer"]
 
 
 class Explainer:
-    """What each read verb of a store would send, and what the server's planner makes of it. Nothing is returned of the
-    rows; some servers run the statement to count what it examines.
+    """What each read verb of a store would send, and what the server's planner makes of it.
+
+    Nothing is returned of the rows; some servers run the statement to count what it examines.
     """
 
     def __init__(
