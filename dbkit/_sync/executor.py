@@ -99,11 +99,23 @@ class Autocommit:
         try:
             return call(*args, **kwargs)
         except Conflict as error:
-            first = error
+            conflict = error
         except DbkitError as error:
             locate(error, self._backend.name, operation, entity)
             raise
-        return self._again(started, first, operation, entity, call, *args, **kwargs)
+        # Outside a transaction nobody else can run the whole again (SEMANTICS §5). A lock that was waited for
+        # for 5 s has used up the time.
+        for pause in pauses(started + LOCK_WAIT_S - monotonic()):
+            sleep(pause)
+            try:
+                return call(*args, **kwargs)
+            except Conflict as error:
+                conflict = error
+            except DbkitError as error:
+                locate(error, self._backend.name, operation, entity)
+                raise
+        locate(conflict, self._backend.name, operation, entity)
+        raise conflict
 
 
 _HARMLESS = (NotFound, PreconditionFailed, StoredDataInvalid)
