@@ -106,6 +106,8 @@ class Autocommit:
         # Outside a transaction nobody else can run the whole again (SEMANTICS §5). A lock that was waited for
         # for 5 s has used up the time.
         for pause in pauses(started + LOCK_WAIT_S - monotonic()):
+            if not conflict.retryable:
+                break
             sleep(pause)
             try:
                 return call(*args, **kwargs)
