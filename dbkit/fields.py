@@ -805,6 +805,8 @@ def order_of(key: Any) -> Order:
 
 def orders_of(order_by: Any) -> tuple[Order, ...]:
     """Return the sort keys of an `order_by=`: one, or an iterable of them; a key that repeats is left out."""
+    if order_by is None:
+        return ()
     keys = [order_by] if isinstance(order_by, Order | FieldRef) else order_by
     if isinstance(keys, str) or not isinstance(keys, Iterable):
         raise InvalidInput(
