@@ -40,8 +40,6 @@ def replace(work: Work, table: Table, row: Row) -> None:
         DuplicateKey: one of its unique keys is taken.
         Conflict: another transaction wrote the row since, or may have taken its key.
     """
-    if not work.may_write(table, row[table.id]):
-        raise changed_meanwhile(table)
     _check_uniques(work, table, row)
     work.write(table, row[table.id], row)
 
@@ -135,13 +133,14 @@ def delete(work: Work, table: Table, ids: Iterable[Any]) -> None:
             for child_id in _children(work, child, link, id):
                 if link.on_delete == "restrict":
                     restricting.append((child, link, child_id, id))
+                elif (child, child_id) in doomed:
+                    continue  # it goes anyway
                 elif link.on_delete == "set_null":
                     nulled.setdefault((child, child_id), set()).add(link.column)
-                elif (child, child_id) not in doomed:
+                else:
+                    nulled.pop((child, child_id), None)
                     doomed[child, child_id] = None
                     queue.append((child, child_id))
-    for place in doomed:
-        nulled.pop(place, None)
     _check_count(doomed, nulled)
     for (child, child_id), columns in nulled.items():
         row = work.row(child.name, child_id)
