@@ -17,11 +17,15 @@ from typing import Any, Literal, TypeVar
 from dbkit.features import FLAGS, Features
 from dbkit.statement import ServerInfo
 
-__all__ = ["COLOURS", "Colour", "Rule", "StoreInfo", "all_rules", "rule"]
+__all__ = ["COLOURS", "Colour", "NotApplicable", "Rule", "StoreInfo", "all_rules", "rule"]
 
 Colour = Literal["sync", "async"]
 COLOURS: tuple[Colour, ...] = ("sync", "async")
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NotApplicable(Exception):  # noqa: N818  # an answer, not an error
+    """Raised by a rule where the store has nothing that it could be about; counted as not run, with this reason."""
 
 
 @dataclass(frozen=True, slots=True)

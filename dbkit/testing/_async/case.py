@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from dbkit import aconnect
 from dbkit._async.database import AsyncDatabase
@@ -13,6 +13,18 @@ from ..concurrency import AsyncBarrier, AsyncTeam
 from ..kit import StoreInfo
 
 __all__ = ["AsyncCase"]
+
+
+class AsyncWork(Protocol):
+    """What one of several workers does."""
+
+    async def __call__(self) -> Any: ...
+
+
+class AsyncNumberedWork(Protocol):
+    """What each of several workers does, told its number."""
+
+    async def __call__(self, number: int, /) -> Any: ...
 
 
 class AsyncCase:
@@ -36,6 +48,7 @@ class AsyncCase:
         *options* are those of `aconnect`.
         """
         async with aconnect(self.store.url, entities=entities, **options) as db:
+            # What a run that was killed left behind, where a URL names a database that outlives us.
             await db.drop_schema()
             await db.create_schema()
             try:
@@ -49,15 +62,18 @@ class AsyncCase:
         async with aconnect(self.store.url, entities=entities, **options) as db:
             yield db
 
-    async def gather(self, *works: Callable[[], Awaitable[Any]]) -> list[Any]:
+    async def gather(self, *works: AsyncWork) -> list[Any]:
         """Run all *works* at once, each in a task (or thread); return results or exceptions, in order."""
         return await AsyncTeam.run(works)
 
-    async def run_workers(self, n: int, work: Callable[[int], Awaitable[Any]]) -> list[Any]:
+    async def run_workers(self, n: int, work: AsyncNumberedWork) -> list[Any]:
         """Run `work(0)` … `work(n - 1)` at once; return results or exceptions, in order."""
 
-        def bound(number: int) -> Callable[[], Awaitable[Any]]:
-            return lambda: work(number)
+        def bound(number: int) -> AsyncWork:
+            async def run() -> Any:
+                return await work(number)
+
+            return run
 
         return await AsyncTeam.run([bound(number) for number in range(n)])
 

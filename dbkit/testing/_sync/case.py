@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Awaitable, Callable
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from dbkit import connect
 from dbkit._sync.database import Database
@@ -14,6 +14,18 @@ from ..concurrency import Barrier, Team
 from ..kit import StoreInfo
 
 __all__ = ["Case"]
+
+
+class Work(Protocol):
+    """What one of several workers does."""
+
+    def __call__(self) -> Any: ...
+
+
+class NumberedWork(Protocol):
+    """What each of several workers does, told its number."""
+
+    def __call__(self, number: int, /) -> Any: ...
 
 
 class Case:
@@ -37,6 +49,7 @@ class Case:
         *options* are those of `connect`.
         """
         with connect(self.store.url, entities=entities, **options) as db:
+            # What a run that was killed left behind, where a URL names a database that outlives us.
             db.drop_schema()
             db.create_schema()
             try:
@@ -50,15 +63,18 @@ class Case:
         with connect(self.store.url, entities=entities, **options) as db:
             yield db
 
-    def gather(self, *works: Callable[[], Awaitable[Any]]) -> list[Any]:
+    def gather(self, *works: Work) -> list[Any]:
         """Run all *works* at once, each in a task (or thread); return results or exceptions, in order."""
         return Team.run(works)
 
-    def run_workers(self, n: int, work: Callable[[int], Awaitable[Any]]) -> list[Any]:
+    def run_workers(self, n: int, work: NumberedWork) -> list[Any]:
         """Run `work(0)` … `work(n - 1)` at once; return results or exceptions, in order."""
 
-        def bound(number: int) -> Callable[[], Awaitable[Any]]:
-            return lambda: work(number)
+        def bound(number: int) -> Work:
+            def run() -> Any:
+                return work(number)
+
+            return run
 
         return Team.run([bound(number) for number in range(n)])
 

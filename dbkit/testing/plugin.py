@@ -1,0 +1,1 @@
+"""The pytest plugin: gives any project a `db` fixture over the stores that it names."""
