@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NoReturn
 
 from .entity import row_of
 from .errors import InvalidInput, TooLarge
-from .fields import Mapped, order_of
+from .fields import Mapped, orders_of, total_order
 from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
 from .page import Cursors
 from .query import (
@@ -48,8 +49,8 @@ __all__ = [
     "read_spec",
     "replacing",
     "rows_of",
+    "sort_keys",
     "stored_instance",
-    "total_order",
     "unasked_limit",
     "unique_key_of",
     "write_filter",
@@ -141,52 +142,35 @@ def _reaches_others(where: Filter) -> bool:
     return isinstance(where, AnyRelated) or (path is not None and bool(path.references))
 
 
-def total_order(spec: EntitySpec, order_by: object, operation: str) -> tuple[Order, ...]:
+def sort_keys(spec: EntitySpec, order_by: object, operation: str) -> tuple[Order, ...]:
     """Return the keys of *order_by* and, at the end, the id in the last key's direction."""
-    orders = _orders(spec, order_by, operation)
-    kept: list[Order] = []
-    seen: set[Any] = set()
-    for order in orders:
-        if order.path.shape in seen:
-            continue
-        seen.add(order.path.shape)
-        kept.append(order)
-        if order.path.is_own_field and order.path.field is spec.id:
-            return tuple(kept)
-    kept.append(Order(Path.of(spec, spec.id), kept[-1].descending if kept else False))
-    return tuple(kept)
-
-
-def _orders(root: EntitySpec | GroupSpec, order_by: object, operation: str) -> list[Order]:
     if order_by is None:
-        return []
-    items: Sequence[object] = order_by if isinstance(order_by, tuple | list) else (order_by,)
-    orders: list[Order] = []
-    for item in items:
-        if not isinstance(item, Mapped | Order):
-            raise InvalidInput(
-                f"order_by takes the class's fields, not a {type(item).__name__}",
-                entity=root.name,
-                operation=operation,
-                hint=f"e.g. order_by={root.name}.{next(iter(root.by_name))}.desc(); names from outside never become fields",
-            )
-        order = order_of(item)
-        if order.path.root is not root:
-            raise InvalidInput(
-                f"{operation} on {root.name} got an order by {order.path}",
-                entity=root.name,
-                operation=operation,
-                hint="reach a parent's field with via(Child.reference, Parent.field)",
-            )
-        orders.append(order)
-    return orders
+        return by_id(spec)
+    try:
+        return total_order(spec, order_by)
+    except InvalidInput as error:
+        error.entity, error.operation = spec.name, operation
+        raise
+
+
+@cache
+def by_id(spec: EntitySpec) -> tuple[Order, ...]:
+    """Return the order of rows where none is asked for."""
+    return (Order(Path.of(spec, spec.id)),)
 
 
 def group_order(group: GroupSpec, order_by: object) -> tuple[Order, ...]:
     """Return the keys of *order_by* and then all group keys, ascending, that are not among them."""
-    orders = _orders(group, order_by, "group")
+    orders = list(orders_of(order_by))
     by_field = {a.field.token: a for a in group.aggregates}
     for order in orders:
+        if order.path.root is not group:
+            raise InvalidInput(
+                f"group orders {group.name} by its own fields, not by {order.path}",
+                entity=group.name,
+                operation="group",
+                hint=f"e.g. order_by={group.name}.{next(iter(group.by_name))}.desc()",
+            )
         aggregate = by_field.get(order.path.field.token)
         if aggregate is not None and not aggregate.is_comparable:
             raise InvalidInput(
@@ -398,7 +382,7 @@ def find_query(
     most = MAX_ROWS_UNASKED + 1 if limit is None else check_limit(limit, operation, spec.name)
     skip = check_offset(offset, operation, spec.name)
     read = spec.read if into is None else read_spec(spec, into, operation)
-    return Find(read, filter_of(spec, where, operation), total_order(spec, order_by, operation), most, skip)
+    return Find(read, filter_of(spec, where, operation), sort_keys(spec, order_by, operation), most, skip)
 
 
 def page_query(
@@ -415,7 +399,7 @@ def page_query(
     """Return the query of `page`."""
     most = check_limit(limit, operation, spec.name, least=1)
     condition = filter_of(spec, where, operation)
-    order = total_order(spec, order_by, operation)
+    order = sort_keys(spec, order_by, operation)
     position = None if after is None else cursors.decode(after, spec, condition, order)
     read = spec.read if into is None else read_spec(spec, into, operation)
     return Find(read, condition, order, most, after=position, page=True, total=total)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from uuid import UUID
 
 from ..building import (
     canonical_id,
@@ -18,8 +19,8 @@ from ..building import (
     read_spec,
     replacing,
     rows_of,
+    sort_keys,
     stored_instance,
-    total_order,
     unasked_limit,
     unique_key_of,
     write_filter,
@@ -62,14 +63,18 @@ from .explainer import AsyncExplainer
 
 if TYPE_CHECKING:
     from ..entity import Record
-    from ..fields import Change, Mapped, OrderBy
-    from ..views import Group
+    from ..fields import Mapped, OrderBy
+    from ..query import Change
+    from ..views import Grouping, Into
 
 __all__ = ["AsyncStore"]
 
 E = TypeVar("E", bound="Record[Any]")
 V = TypeVar("V")
-G = TypeVar("G", bound="Group[Any]")
+# By the type of the id, so that a wrong one is an error in the editor.
+RU = TypeVar("RU", bound="Record[UUID]")
+RS = TypeVar("RS", bound="Record[str]")
+RI = TypeVar("RI", bound="Record[int]")
 
 
 class AsyncStore(Generic[E]):
@@ -94,12 +99,51 @@ class AsyncStore(Generic[E]):
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
+    @overload
+    async def get(self: AsyncStore[RU], id: UUID) -> RU | None: ...
+
+    @overload
+    async def get(self: AsyncStore[RS], id: str) -> RS | None: ...
+
+    @overload
+    async def get(self: AsyncStore[RI], id: int) -> RI | None: ...
+
+    @overload
+    async def get(self: AsyncStore[RU], id: UUID, *, into: Into[RU, V]) -> V | None: ...
+
+    @overload
+    async def get(self: AsyncStore[RS], id: str, *, into: Into[RS, V]) -> V | None: ...
+
+    @overload
+    async def get(self: AsyncStore[RI], id: int, *, into: Into[RI, V]) -> V | None: ...
+
     async def get(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id, or None."""
+        return await self._get("get", id, into)
+
+    async def _get(self, operation: str, id: Any, into: Any) -> Any:
         spec = self._spec
-        key = canonical_id(spec, id, "get")
-        read = spec.read if into is None else read_spec(spec, into, "get")
-        return await self._executor.read("get", spec.name, self._operations.get, read, key)
+        key = canonical_id(spec, id, operation)
+        read = spec.read if into is None else read_spec(spec, into, operation)
+        return await self._executor.read(operation, spec.name, self._operations.get, read, key)
+
+    @overload
+    async def require(self: AsyncStore[RU], id: UUID) -> RU: ...
+
+    @overload
+    async def require(self: AsyncStore[RS], id: str) -> RS: ...
+
+    @overload
+    async def require(self: AsyncStore[RI], id: int) -> RI: ...
+
+    @overload
+    async def require(self: AsyncStore[RU], id: UUID, *, into: Into[RU, V]) -> V: ...
+
+    @overload
+    async def require(self: AsyncStore[RS], id: str, *, into: Into[RS, V]) -> V: ...
+
+    @overload
+    async def require(self: AsyncStore[RI], id: int, *, into: Into[RI, V]) -> V: ...
 
     async def require(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id.
@@ -107,12 +151,30 @@ class AsyncStore(Generic[E]):
         Raises:
             NotFound: there is none.
         """
-        found = await self.get(id, into=into)
+        found = await self._get("require", id, into)
         if found is None:
             raise NotFound(
                 f"there is no {self._spec.name} with this id", operation="require", entity=self._spec.name
             )
         return found
+
+    @overload
+    async def get_many(self: AsyncStore[RU], ids: Iterable[UUID]) -> dict[UUID, RU]: ...
+
+    @overload
+    async def get_many(self: AsyncStore[RS], ids: Iterable[str]) -> dict[str, RS]: ...
+
+    @overload
+    async def get_many(self: AsyncStore[RI], ids: Iterable[int]) -> dict[int, RI]: ...
+
+    @overload
+    async def get_many(self: AsyncStore[RU], ids: Iterable[UUID], *, into: Into[RU, V]) -> dict[UUID, V]: ...
+
+    @overload
+    async def get_many(self: AsyncStore[RS], ids: Iterable[str], *, into: Into[RS, V]) -> dict[str, V]: ...
+
+    @overload
+    async def get_many(self: AsyncStore[RI], ids: Iterable[int], *, into: Into[RI, V]) -> dict[int, V]: ...
 
     async def get_many(self, ids: Iterable[Any], *, into: Any = None) -> dict[Any, Any]:
         """Return the entities with these ids by id, in the order of *ids*; ids that are not there are left out.
@@ -138,12 +200,33 @@ class AsyncStore(Generic[E]):
         found = {getattr(item, key): item for item in items}
         return {id: found[id] for id in wanted if id in found}
 
+    @overload
+    async def find_one(self, *where: Filter, order_by: OrderBy = None) -> E | None: ...
+
+    @overload
+    async def find_one(self, *where: Filter, order_by: OrderBy = None, into: Into[E, V]) -> V | None: ...
+
     async def find_one(self, *where: Filter, order_by: OrderBy = None, into: Any = None) -> Any:
         """Return the first entity in order, or None."""
         spec = self._spec
         query = find_query(spec, "find_one", where, order_by, into, 1, None)
         items = await self._executor.read("find_one", spec.name, self._operations.find, query)
         return items[0] if items else None
+
+    @overload
+    async def find(
+        self, *where: Filter, order_by: OrderBy = None, limit: int | None = None, offset: int | None = None
+    ) -> list[E]: ...
+
+    @overload
+    async def find(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        into: Into[E, V],
+    ) -> list[V]: ...
 
     async def find(
         self,
@@ -170,6 +253,27 @@ class AsyncStore(Generic[E]):
         if limit is None:
             unasked_limit(items, "find", spec.name)
         return items
+
+    @overload
+    async def page(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int = 50,
+        after: str | None = None,
+        total: bool = False,
+    ) -> Page[E]: ...
+
+    @overload
+    async def page(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int = 50,
+        after: str | None = None,
+        total: bool = False,
+        into: Into[E, V],
+    ) -> Page[V]: ...
 
     async def page(
         self,
@@ -200,6 +304,14 @@ class AsyncStore(Generic[E]):
             None if rows.last is None else self._cursors.encode(spec, query.where, query.order, rows.last)
         )
         return Page(rows.items, cursor, rows.total)
+
+    @overload
+    def iterate(self, *where: Filter, order_by: OrderBy = None, batch: int = 1000) -> AsyncIterator[E]: ...
+
+    @overload
+    def iterate(
+        self, *where: Filter, order_by: OrderBy = None, batch: int = 1000, into: Into[E, V]
+    ) -> AsyncIterator[V]: ...
 
     async def iterate(
         self, *where: Filter, order_by: OrderBy = None, batch: int = 1000, into: Any = None
@@ -234,12 +346,12 @@ class AsyncStore(Generic[E]):
 
     async def group(
         self,
-        group: type[G],
+        group: Grouping[E, V],
         *where: Filter,
         having: Filter | None = None,
         order_by: OrderBy = None,
         limit: int | None = None,
-    ) -> list[G]:
+    ) -> list[V]:
         """Return the groups of the entities that the filters take, computed by the store.
 
         Ordered by *order_by*, ties by all keys, ascending, nulls first. A group without keys is exactly one row, even
@@ -252,7 +364,7 @@ class AsyncStore(Generic[E]):
         query = group_query(spec, group, where, having, order_by, limit)
         if limit == 0:
             return []
-        items: list[G] = await self._executor.read("group", spec.name, self._operations.group, query)
+        items: list[V] = await self._executor.read("group", spec.name, self._operations.group, query)
         if limit is None:
             unasked_limit(items, "group", spec.name)
         return items
@@ -284,7 +396,8 @@ class AsyncStore(Generic[E]):
             if self._executor.in_transaction:
                 raise
             await self._resend(query, lost)
-        return stored_instance(spec, entity, row)
+        stored: E = stored_instance(spec, entity, row)
+        return stored
 
     async def _resend(self, query: Insert, lost: OutcomeUnknown) -> None:
         spec = self._spec
@@ -319,7 +432,16 @@ class AsyncStore(Generic[E]):
             )
         return done
 
-    async def update(self, id: Any, *changes: Change, where: Filter | None = None) -> E:
+    @overload
+    async def update(self: AsyncStore[RU], id: UUID, *changes: Change, where: Filter | None = None) -> RU: ...
+
+    @overload
+    async def update(self: AsyncStore[RS], id: str, *changes: Change, where: Filter | None = None) -> RS: ...
+
+    @overload
+    async def update(self: AsyncStore[RI], id: int, *changes: Change, where: Filter | None = None) -> RI: ...
+
+    async def update(self, id: Any, *changes: Change, where: Filter | None = None) -> Any:
         """Change the fields named in *changes*, if *where* holds, and return the entity as it is then. Atomic.
 
         Raises:
@@ -332,8 +454,7 @@ class AsyncStore(Generic[E]):
         key = canonical_id(spec, id, "update")
         condition = None if where is None else filter_of(spec, (where,), "update")
         query = UpdateOne(spec, key, condition, changes_of(spec, changes, "update"))
-        updated: E = await self._executor.write("update", spec.name, self._operations.update, query)
-        return updated
+        return await self._executor.write("update", spec.name, self._operations.update, query)
 
     async def update_many(
         self, *where: Filter, changes: Sequence[Change] | Change, batched: bool = False
@@ -429,6 +550,15 @@ class AsyncStore(Generic[E]):
         stored: E = await self._executor.write("upsert", spec.name, self._operations.upsert, query)
         return stored
 
+    @overload
+    async def delete(self: AsyncStore[RU], id: UUID, *, where: Filter | None = None) -> bool: ...
+
+    @overload
+    async def delete(self: AsyncStore[RS], id: str, *, where: Filter | None = None) -> bool: ...
+
+    @overload
+    async def delete(self: AsyncStore[RI], id: int, *, where: Filter | None = None) -> bool: ...
+
     async def delete(self, id: Any, *, where: Filter | None = None) -> bool:
         """Delete the entity with this id, if *where* holds, and what cascades from it. Atomic.
 
@@ -487,7 +617,7 @@ class AsyncStore(Generic[E]):
                 hint="claim by db.store(…), then work on what was claimed in a transaction",
             )
         condition = write_filter(spec, where, "claim")
-        order = total_order(spec, order_by, "claim")
+        order = sort_keys(spec, order_by, "claim")
         check_own_fields(spec, condition, order, "claim")
         made = changes_of(spec, changes, "claim")
         query = Claim(

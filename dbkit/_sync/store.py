@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from uuid import UUID
 
 from ..building import (
     canonical_id,
@@ -19,8 +20,8 @@ from ..building import (
     read_spec,
     replacing,
     rows_of,
+    sort_keys,
     stored_instance,
-    total_order,
     unasked_limit,
     unique_key_of,
     write_filter,
@@ -63,14 +64,18 @@ from .explainer import Explainer
 
 if TYPE_CHECKING:
     from ..entity import Record
-    from ..fields import Change, Mapped, OrderBy
-    from ..views import Group
+    from ..fields import Mapped, OrderBy
+    from ..query import Change
+    from ..views import Grouping, Into
 
 __all__ = ["Store"]
 
 E = TypeVar("E", bound="Record[Any]")
 V = TypeVar("V")
-G = TypeVar("G", bound="Group[Any]")
+# By the type of the id, so that a wrong one is an error in the editor.
+RU = TypeVar("RU", bound="Record[UUID]")
+RS = TypeVar("RS", bound="Record[str]")
+RI = TypeVar("RI", bound="Record[int]")
 
 
 class Store(Generic[E]):
@@ -95,12 +100,51 @@ class Store(Generic[E]):
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
+    @overload
+    def get(self: Store[RU], id: UUID) -> RU | None: ...
+
+    @overload
+    def get(self: Store[RS], id: str) -> RS | None: ...
+
+    @overload
+    def get(self: Store[RI], id: int) -> RI | None: ...
+
+    @overload
+    def get(self: Store[RU], id: UUID, *, into: Into[RU, V]) -> V | None: ...
+
+    @overload
+    def get(self: Store[RS], id: str, *, into: Into[RS, V]) -> V | None: ...
+
+    @overload
+    def get(self: Store[RI], id: int, *, into: Into[RI, V]) -> V | None: ...
+
     def get(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id, or None."""
+        return self._get("get", id, into)
+
+    def _get(self, operation: str, id: Any, into: Any) -> Any:
         spec = self._spec
-        key = canonical_id(spec, id, "get")
-        read = spec.read if into is None else read_spec(spec, into, "get")
-        return self._executor.read("get", spec.name, self._operations.get, read, key)
+        key = canonical_id(spec, id, operation)
+        read = spec.read if into is None else read_spec(spec, into, operation)
+        return self._executor.read(operation, spec.name, self._operations.get, read, key)
+
+    @overload
+    def require(self: Store[RU], id: UUID) -> RU: ...
+
+    @overload
+    def require(self: Store[RS], id: str) -> RS: ...
+
+    @overload
+    def require(self: Store[RI], id: int) -> RI: ...
+
+    @overload
+    def require(self: Store[RU], id: UUID, *, into: Into[RU, V]) -> V: ...
+
+    @overload
+    def require(self: Store[RS], id: str, *, into: Into[RS, V]) -> V: ...
+
+    @overload
+    def require(self: Store[RI], id: int, *, into: Into[RI, V]) -> V: ...
 
     def require(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id.
@@ -108,12 +152,30 @@ class Store(Generic[E]):
         Raises:
             NotFound: there is none.
         """
-        found = self.get(id, into=into)
+        found = self._get("require", id, into)
         if found is None:
             raise NotFound(
                 f"there is no {self._spec.name} with this id", operation="require", entity=self._spec.name
             )
         return found
+
+    @overload
+    def get_many(self: Store[RU], ids: Iterable[UUID]) -> dict[UUID, RU]: ...
+
+    @overload
+    def get_many(self: Store[RS], ids: Iterable[str]) -> dict[str, RS]: ...
+
+    @overload
+    def get_many(self: Store[RI], ids: Iterable[int]) -> dict[int, RI]: ...
+
+    @overload
+    def get_many(self: Store[RU], ids: Iterable[UUID], *, into: Into[RU, V]) -> dict[UUID, V]: ...
+
+    @overload
+    def get_many(self: Store[RS], ids: Iterable[str], *, into: Into[RS, V]) -> dict[str, V]: ...
+
+    @overload
+    def get_many(self: Store[RI], ids: Iterable[int], *, into: Into[RI, V]) -> dict[int, V]: ...
 
     def get_many(self, ids: Iterable[Any], *, into: Any = None) -> dict[Any, Any]:
         """Return the entities with these ids by id, in the order of *ids*; ids that are not there are left out.
@@ -139,12 +201,33 @@ class Store(Generic[E]):
         found = {getattr(item, key): item for item in items}
         return {id: found[id] for id in wanted if id in found}
 
+    @overload
+    def find_one(self, *where: Filter, order_by: OrderBy = None) -> E | None: ...
+
+    @overload
+    def find_one(self, *where: Filter, order_by: OrderBy = None, into: Into[E, V]) -> V | None: ...
+
     def find_one(self, *where: Filter, order_by: OrderBy = None, into: Any = None) -> Any:
         """Return the first entity in order, or None."""
         spec = self._spec
         query = find_query(spec, "find_one", where, order_by, into, 1, None)
         items = self._executor.read("find_one", spec.name, self._operations.find, query)
         return items[0] if items else None
+
+    @overload
+    def find(
+        self, *where: Filter, order_by: OrderBy = None, limit: int | None = None, offset: int | None = None
+    ) -> list[E]: ...
+
+    @overload
+    def find(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        into: Into[E, V],
+    ) -> list[V]: ...
 
     def find(
         self,
@@ -171,6 +254,27 @@ class Store(Generic[E]):
         if limit is None:
             unasked_limit(items, "find", spec.name)
         return items
+
+    @overload
+    def page(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int = 50,
+        after: str | None = None,
+        total: bool = False,
+    ) -> Page[E]: ...
+
+    @overload
+    def page(
+        self,
+        *where: Filter,
+        order_by: OrderBy = None,
+        limit: int = 50,
+        after: str | None = None,
+        total: bool = False,
+        into: Into[E, V],
+    ) -> Page[V]: ...
 
     def page(
         self,
@@ -201,6 +305,14 @@ class Store(Generic[E]):
             None if rows.last is None else self._cursors.encode(spec, query.where, query.order, rows.last)
         )
         return Page(rows.items, cursor, rows.total)
+
+    @overload
+    def iterate(self, *where: Filter, order_by: OrderBy = None, batch: int = 1000) -> Iterator[E]: ...
+
+    @overload
+    def iterate(
+        self, *where: Filter, order_by: OrderBy = None, batch: int = 1000, into: Into[E, V]
+    ) -> Iterator[V]: ...
 
     def iterate(
         self, *where: Filter, order_by: OrderBy = None, batch: int = 1000, into: Any = None
@@ -235,12 +347,12 @@ class Store(Generic[E]):
 
     def group(
         self,
-        group: type[G],
+        group: Grouping[E, V],
         *where: Filter,
         having: Filter | None = None,
         order_by: OrderBy = None,
         limit: int | None = None,
-    ) -> list[G]:
+    ) -> list[V]:
         """Return the groups of the entities that the filters take, computed by the store.
 
         Ordered by *order_by*, ties by all keys, ascending, nulls first. A group without keys is exactly one row, even
@@ -253,7 +365,7 @@ class Store(Generic[E]):
         query = group_query(spec, group, where, having, order_by, limit)
         if limit == 0:
             return []
-        items: list[G] = self._executor.read("group", spec.name, self._operations.group, query)
+        items: list[V] = self._executor.read("group", spec.name, self._operations.group, query)
         if limit is None:
             unasked_limit(items, "group", spec.name)
         return items
@@ -285,7 +397,8 @@ class Store(Generic[E]):
             if self._executor.in_transaction:
                 raise
             self._resend(query, lost)
-        return stored_instance(spec, entity, row)
+        stored: E = stored_instance(spec, entity, row)
+        return stored
 
     def _resend(self, query: Insert, lost: OutcomeUnknown) -> None:
         spec = self._spec
@@ -320,7 +433,16 @@ class Store(Generic[E]):
             )
         return done
 
-    def update(self, id: Any, *changes: Change, where: Filter | None = None) -> E:
+    @overload
+    def update(self: Store[RU], id: UUID, *changes: Change, where: Filter | None = None) -> RU: ...
+
+    @overload
+    def update(self: Store[RS], id: str, *changes: Change, where: Filter | None = None) -> RS: ...
+
+    @overload
+    def update(self: Store[RI], id: int, *changes: Change, where: Filter | None = None) -> RI: ...
+
+    def update(self, id: Any, *changes: Change, where: Filter | None = None) -> Any:
         """Change the fields named in *changes*, if *where* holds, and return the entity as it is then. Atomic.
 
         Raises:
@@ -333,8 +455,7 @@ class Store(Generic[E]):
         key = canonical_id(spec, id, "update")
         condition = None if where is None else filter_of(spec, (where,), "update")
         query = UpdateOne(spec, key, condition, changes_of(spec, changes, "update"))
-        updated: E = self._executor.write("update", spec.name, self._operations.update, query)
-        return updated
+        return self._executor.write("update", spec.name, self._operations.update, query)
 
     def update_many(
         self, *where: Filter, changes: Sequence[Change] | Change, batched: bool = False
@@ -430,6 +551,15 @@ class Store(Generic[E]):
         stored: E = self._executor.write("upsert", spec.name, self._operations.upsert, query)
         return stored
 
+    @overload
+    def delete(self: Store[RU], id: UUID, *, where: Filter | None = None) -> bool: ...
+
+    @overload
+    def delete(self: Store[RS], id: str, *, where: Filter | None = None) -> bool: ...
+
+    @overload
+    def delete(self: Store[RI], id: int, *, where: Filter | None = None) -> bool: ...
+
     def delete(self, id: Any, *, where: Filter | None = None) -> bool:
         """Delete the entity with this id, if *where* holds, and what cascades from it. Atomic.
 
@@ -488,7 +618,7 @@ class Store(Generic[E]):
                 hint="claim by db.store(…), then work on what was claimed in a transaction",
             )
         condition = write_filter(spec, where, "claim")
-        order = total_order(spec, order_by, "claim")
+        order = sort_keys(spec, order_by, "claim")
         check_own_fields(spec, condition, order, "claim")
         made = changes_of(spec, changes, "claim")
         query = Claim(
