@@ -26,9 +26,13 @@ __all__ = ["Maker", "Way", "count", "exists", "find", "get", "group", "matching"
 
 def matching(work: Work, entity: EntitySpec, where: Filter | None) -> list[Row]:
     """Return the rows for which *where* holds, in no promised order."""
+    return list(_matches(work, entity, where))
+
+
+def _matches(work: Work, entity: EntitySpec, where: Filter | None) -> Iterator[Row]:
     meets = condition(where)
     _, candidates = _candidates(work, entity, where)
-    return [row for row in candidates if meets(row, work)]
+    return (row for row in candidates if meets(row, work))
 
 
 Way = str | None
@@ -122,12 +126,12 @@ def _selected(work: Work, query: Find, limit: int | None) -> list[Row]:
 
 def count(work: Work, query: Count) -> int:
     """Return how many rows the filter takes."""
-    return len(matching(work, query.entity, query.where))
+    return sum(1 for _ in _matches(work, query.entity, query.where))
 
 
 def exists(work: Work, query: Exists) -> bool:
     """Return whether the filter takes any row."""
-    return bool(matching(work, query.entity, query.where))
+    return any(True for _ in _matches(work, query.entity, query.where))
 
 
 def group(work: Work, query: GroupBy) -> list[Any]:

@@ -15,6 +15,7 @@ One lock is held for each verb, never longer, and never while anything is awaite
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -94,15 +95,23 @@ class Table:
             if all(f.type.kind.is_scalar for f in index.fields):
                 self.indexes.setdefault(tuple(f.stored for f in index.fields), {})
 
+    def add_indexes(self, other: Table) -> None:
+        """Build the indexes that *other*, a description of the same table, has and this one has not."""
+        for columns in other.indexes.keys() - self.indexes.keys():
+            index = self.indexes[columns] = {}
+            for id, chain in self.chains.items():
+                for version in chain:
+                    if (key := key_of(version.row, columns)) is not None:
+                        index.setdefault(key, {})[id] = None
+
     def push(self, id: Any, row: Row | None, writer: Work) -> None:
         """Make *row* the newest version; it replaces the one that the same writer left before."""
         chain = self.chains.setdefault(id, [])
         replaced = chain.pop() if chain and chain[-1].writer is writer else None
         chain.append(Version(row, writer))
-        if row is not None:
-            for columns, index in self.indexes.items():
-                if (key := key_of(row, columns)) is not None:
-                    index.setdefault(key, {})[id] = None
+        for columns, index in self.indexes.items():
+            if (key := key_of(row, columns)) is not None:
+                index.setdefault(key, {})[id] = None
         if replaced is not None:
             self._forget(id, [replaced])
 
@@ -129,11 +138,9 @@ class Table:
     def _forget(self, id: Any, dropped: Iterable[Version]) -> None:
         """Take the row out of the indexes under every key that only *dropped* versions had."""
         chain = self.chains.get(id, [])
-        for version in dropped:
-            for columns, index in self.indexes.items() if version.row is not None else ():
-                key = key_of(version.row, columns)
-                if key is None or any(v.row is not None and key_of(v.row, columns) == key for v in chain):
-                    continue
+        for version, columns in itertools.product(dropped, self.indexes):
+            key, index = key_of(version.row, columns), self.indexes[columns]
+            if key is not None and not any(key_of(v.row, columns) == key for v in chain):
                 ids = index.get(key, {})
                 ids.pop(id, None)
                 if not ids:
@@ -325,7 +332,7 @@ class Tables:
                 if there is not None and there.description != new.description:
                     raise _drift(there, new)
             for new in made:
-                self._tables.setdefault(new.name, new)
+                self._tables.setdefault(new.name, new).add_indexes(new)
 
     def drop(self, entities: Iterable[EntitySpec]) -> None:
         """Remove the tables with all that is in them."""

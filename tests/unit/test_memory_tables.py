@@ -548,3 +548,15 @@ def test_another_program_with_the_same_entity_shares_the_table_and_one_with_anot
     assert len(again.all(again.store)[0]) == 1
     with pytest.raises(SchemaDrift, match="reference parent"):
         World("cascade", tables=world.tables)
+
+
+def test_an_index_that_only_the_later_program_has_is_built(world: World) -> None:
+    world.child(world.store, 10)
+    table = world.tables.table("children")
+    del table.indexes["parent",], table.indexes["tag",]
+    world.child(world.store, 11)
+    world.parent(world.store, 1)
+    world.store.create_schema()
+    world.move(world.store, 11, 1)
+    check_tidy(world)
+    assert set(table.indexes) == {("parent",), ("tag",)}
