@@ -53,6 +53,7 @@ class Box(Entity, Versioned, name="memory_boxes", unique=[("a", "b")]):
 
 
 class Slip(Entity, name="memory_slips"):
+    first: Mapped[UUID | None] = field(default=None, references=lambda: Box, on_delete="set_null")
     box: Mapped[UUID | None] = field(default=None, references=lambda: Box, on_delete="cascade")
     other: Mapped[UUID | None] = field(default=None, references=lambda: Box, on_delete="set_null")
     n: Mapped[int] = field(default=0)
@@ -239,6 +240,31 @@ def test_the_hook_hears_each_verb_and_no_value(db: Database) -> None:
 # -- writes ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_condition_guards_a_delete(db: Database) -> None:
+    box = db.store(Box).create(Box(a=1))
+    assert not db.store(Box).delete(box.id, where=Box.a == 2)
+    assert db.store(Box).delete(box.id, where=Box.a == 1)
+    assert not db.store(Box).delete(box.id)
+
+
+def test_an_upsert_keeps_id_and_creation_and_sees_its_key_only(db: Database) -> None:
+    boxes = db.store(Box)
+    old, other = boxes.create(Box(code="Straße", a=1)), boxes.create(Box(code="b", a=1, b=1))
+    new = boxes.upsert(Box(code="STRASSE", a=2), on=Box.code)
+    assert (new.id, new.created_at, new.version, new.a, new.code) == (
+        old.id,
+        old.created_at,
+        2,
+        2,
+        "STRASSE",
+    )
+    with pytest.raises(DuplicateKey) as caught:
+        boxes.upsert(Box(code="strasse", a=1, b=1), on=Box.code)
+    assert caught.value.field == "a, b"
+    assert boxes.upsert(Box(id=other.id, code="c"), on=Box.id).id == other.id
+    assert boxes.count() == 2
+
+
 def test_cascades_count(db: Database) -> None:
     box = db.store(Box).create(Box())
     db.store(Slip).create_many(Slip(box=box.id) for _ in range(9_999))
@@ -253,7 +279,7 @@ def test_cascades_count(db: Database) -> None:
 
 def test_a_child_that_goes_by_one_reference_and_is_nulled_by_another_counts_once(db: Database) -> None:
     box = db.store(Box).create(Box())
-    db.store(Slip).create_many(Slip(box=box.id, other=box.id) for _ in range(9_999))
+    db.store(Slip).create_many(Slip(first=box.id, box=box.id, other=box.id) for _ in range(9_999))
     assert db.store(Box).delete(box.id)
     assert db.counts(Box, Slip) == [0, 0]
 

@@ -23,6 +23,7 @@ from dbkit.errors import (
     TransactionAborted,
 )
 from dbkit.query import (
+    AnyRelated,
     Arithmetic,
     Assign,
     Compare,
@@ -161,6 +162,19 @@ def test_own_writes_are_seen_and_nobody_elses(world: World) -> None:
     tx.rollback()
     assert [p.n for p in world.all(world.store)[0]] == [0]
     check_tidy(world)
+
+
+def test_an_index_leads_a_snapshot_to_its_own_versions_only(world: World) -> None:
+    for id in (1, 2):
+        world.parent(world.store, id)
+    world.child(world.store, 10, 1)
+    tx = world.begin()
+    world.all(tx)
+    world.move(world.store, 10, 2)
+    reference = world.children.by_name["parent"]
+    has_children = Find(world.parents.read, AnyRelated(world.children, reference, None), ())
+    assert [p.id for p in tx.find(has_children)] == [1]
+    assert [p.id for p in world.store.find(has_children)] == [2]
 
 
 # -- write conflicts ---------------------------------------------------------------------------------------------------
@@ -336,6 +350,25 @@ def test_a_parent_that_is_not_committed_is_no_parent(world: World) -> None:
         world.child(world.store, 10, 1)
 
 
+def test_a_reference_that_changes_is_checked_like_a_new_one(world: World) -> None:
+    world.parent(world.store, 1)
+    world.parent(world.store, 2)
+    world.child(world.store, 10, 1)
+    with pytest.raises(ReferenceViolation) as caught:
+        world.move(world.store, 10, 9)
+    assert caught.value.field == "parent"
+    tx = world.begin()
+    world.delete(tx, 2)
+    with pytest.raises(Conflict):
+        world.move(world.store, 10, 2)
+    tx.rollback()
+    world.move(tx := world.begin(), 10, 2)
+    with pytest.raises(Conflict):
+        world.delete(world.store, 2)
+    tx.commit()
+    assert world.delete(world.store, 1)
+
+
 def test_an_unrelated_update_of_a_parent_is_no_conflict(world: World) -> None:
     world.parent(world.store, 1)
     writer, inserter = world.begin(), world.begin()
@@ -426,6 +459,7 @@ def test_every_interleaving_is_lawful(on_delete: OnDelete, steps: list[tuple[int
     world = World(on_delete)
     for id in (1, 2):
         world.parent(world.store, id, code=id)
+        world.child(world.store, 10 + id)
     open_: dict[int, MemoryTransaction] = {}
     looked: dict[int, Any] = {}
     for who, verb, a, b in steps:
