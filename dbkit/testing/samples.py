@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from dbkit.testing.entities import Address, Colour, Level, Place, Zoo
 
-__all__ = ["KINDS", "ODD_KEYS", "Kind", "assert_same", "every_kind"]
+__all__ = ["KINDS", "ODD_KEYS", "Kind", "assert_same", "every_kind", "in_order", "same_json", "shuffled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +175,12 @@ def shuffled(values: Sequence[Any]) -> list[Any]:
     return [*values[1::3], *reversed(values[2::3]), *values[0::3]]
 
 
+
+
+def in_order(entities: Iterable[Any], *keys: str) -> list[Any]:
+    """Return the ids in the order of *keys* (`"-rank"` descends): null first, descending last; ties by id, as the last key."""
+    rows = list(entities)
+    for key in reversed([*keys, "-id" if keys and keys[-1].startswith("-") else "id"]):
+        name = key.removeprefix("-")
+        rows.sort(key=lambda e: ((v := getattr(e, name)) is not None, v), reverse=key.startswith("-"))
+    return [e.id for e in rows]
