@@ -155,6 +155,7 @@ def test_nobody_holds_what_is_stored(db: Database) -> None:
         assert read == before
         read.extra["a"][0]["b"] = 3
         read.notes.append("o")
+        assert read.part is not None
         read.part.labels.append("z")
 
 
