@@ -397,7 +397,11 @@ def _strict_decimal(t: ValueType, bounded: bool) -> CoreSchema:
             )
         exact = canonical_decimal(value, places, digits)
         if bounded and not low <= exact <= high:
-            raise PydanticCustomError("dbkit_decimal_bounds", "outside the field's declared bounds")
+            raise PydanticCustomError(
+                "dbkit_decimal_bounds",
+                "must be between {low} and {high}, as the field declares",
+                {"low": low, "high": high},
+            )
         return exact
 
     return core_schema.no_info_plain_validator_function(check)
@@ -487,7 +491,12 @@ _MESSAGES: dict[str, str] = {
     "model_type": "must be an instance of {class_name}",
     "missing": "is missing",
 }
-_BOUNDS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "greater than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
 
 
 def explain_validation(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
@@ -495,11 +504,12 @@ def explain_validation(error: ValidationError) -> tuple[tuple[str | int, ...], s
     detail = error.errors(include_url=False, include_input=False)[0]
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in _BOUNDS:
-        bound = context[_BOUNDS[kind]]
+        key, words = _BOUNDS[kind]
+        bound = context[key]
         message = (
             "an int must fit into signed 64 bits"
             if bound in (INT_MIN, INT_MAX)
-            else f"must be {_BOUNDS[kind]} {bound}, as the field declares"
+            else f"must be {words} {bound}, as the field declares"
         )
     else:
         message = _MESSAGES[kind].format(**context) if kind in _MESSAGES else detail["msg"]
