@@ -165,23 +165,22 @@ def _three_valued() -> Any:
     return mock.patch.object(evaluate, "_leaf", lambda path, holds, **_: honest(path, holds))
 
 
-def _any_case() -> Any:
+def _lower_case() -> Any:
     from dbkit_memory import evaluate
 
-    honest = evaluate.same
+    honest = evaluate.encode
 
-    def same(left: Any, right: Any) -> bool:
-        if isinstance(left, str) and isinstance(right, str):
-            return left.casefold() == right.casefold()
-        return honest(left, right)
+    def encode(value: Any, type: Any) -> Any:
+        made = honest(value, type)
+        return made.lower() if isinstance(made, str) else made
 
-    return mock.patch.object(evaluate, "same", same)
+    return mock.patch.object(evaluate, "encode", encode)
 
 
 CONTROLS: dict[str, Callable[[], Any]] = {
     "nulls-last": _nulls_last,
     "three-valued": _three_valued,
-    "any-case": _any_case,
+    "lower-case": _lower_case,
 }
 """Rules that can be broken in a memory store, each as a context manager: a comparison that does not notice is none."""
 
