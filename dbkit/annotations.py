@@ -6,6 +6,7 @@ Only what every store can keep has a `ValueType`; anything else is refused when 
 from __future__ import annotations
 
 import types
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -66,9 +67,7 @@ _POSSIBLE = (
     "and each of them | None"
 )
 _LIMITS = ("max_length", "max_digits", "decimal_places", "ge", "gt", "le", "lt")
-_ALIASES: tuple[Any, ...] = tuple(
-    {TypeAliasType, getattr(__import__("typing"), "TypeAliasType", TypeAliasType)}
-)
+_ALIASES: tuple[Any, ...] = (TypeAliasType, getattr(typing, "TypeAliasType", TypeAliasType))
 
 
 def refuse(where: str, problem: str, hint: str | None = None) -> ConfigurationError:
@@ -134,13 +133,13 @@ class FieldTypes:
         if model is not None:
             return ValueType(Kind.MODEL, model=model)
         if isinstance(annotation, str | ForwardRef):
-            name = annotation if isinstance(annotation, str) else annotation.__forward_arg__
+            missing = annotation if isinstance(annotation, str) else annotation.__forward_arg__
             raise refuse(
                 where,
-                f"the annotation {name!r} cannot be resolved yet",
+                f"the annotation {missing!r} cannot be resolved yet",
                 "declare that class before it is used",
             )
-        name = getattr(annotation, "__name__", None) or str(annotation)
+        name: str = getattr(cast("object", annotation), "__name__", None) or str(cast("object", annotation))
         if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
             raise refuse(
                 where,
@@ -165,7 +164,9 @@ class FieldTypes:
             return ValueType(kind, max_length=limits.get("max_length"))
         if not kind.is_number:
             return ValueType(kind)
-        bounds = {name: limits[name] for name in ("ge", "gt", "le", "lt") if limits.get(name) is not None}
+        bounds: dict[str, Any] = {
+            name: limits[name] for name in ("ge", "gt", "le", "lt") if limits.get(name) is not None
+        }
         if kind is Kind.DECIMAL:
             digits, places = limits.get("max_digits"), limits.get("decimal_places")
             if self._results and digits is None and places is None:

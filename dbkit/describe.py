@@ -6,8 +6,10 @@ name classes that do not exist yet.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -30,8 +32,10 @@ _TAKEN = frozenset({"_id", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 _CASEFOLD = "__casefold"
 # NFD(casefold(NFD(x))) has at most this many characters per character of x (measured over all of Unicode).
 _CASEFOLD_GROWTH = 4
-_BUILDERS: dict[str, Callable[[type[Any]], Mapping[str, FieldRef]]] = {}
+_BUILDERS: dict[str, Callable[[type[Any]], Mapping[str, FieldRef[Any]]]] = {}
 _NO_OPTIONS = FieldOptions()
+LOCK = threading.RLock()
+"""Two threads that ask first for the same class get the same description: its token is part of every shape."""
 
 
 class _Incomplete(ConfigurationError, AttributeError):
@@ -47,10 +51,11 @@ def own_annotations(cls: type[Any]) -> Mapping[str, Any]:
         import annotationlib
 
         return annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
-    return cast("Mapping[str, Any]", cls.__dict__.get("__annotations__", {}))
+    return inspect.get_annotations(cls)
 
 
 def check_body(cls: type[Any]) -> None:
+    """Refuse names that pydantic's own attributes or a view's entity have; runs before pydantic would warn."""
     annotations = own_annotations(cls)
     parents = {n for base in cls.__mro__[1:] for n in base.__dict__.get("__pydantic_fields__", ())}
     for name in annotations:
@@ -88,8 +93,9 @@ def declare(
     name: str | None,
     unique: Iterable[Iterable[str]],
     indexes: Iterable[Iterable[str]],
-    hot: int,
+    hot: Any,
 ) -> None:
+    """Keep what the class line says, checked as far as it can be before pydantic has the fields."""
     families = {base.__dict__.get("__dbkit_family__") for base in cls.__mro__} - {None, "base"}
     family = next((f for f in ("view", "group", "embedded", "record") if f in families), "base")
     is_root = "__dbkit_family__" in cls.__dict__
@@ -149,7 +155,7 @@ def _compound(cls: type[Any], keyword: str, given: Iterable[Iterable[str]]) -> t
     return tuple(found)
 
 
-def _check_name(where: str, what: str, name: str) -> None:
+def _check_name(where: str, what: str, name: Any) -> None:
     if not isinstance(name, str) or not _NAME.match(name):
         raise refuse(
             where, f"{what}{name!r}: a stored name is 1 to 59 ASCII letters, digits and _, no digit first"
@@ -218,7 +224,7 @@ def field_types(cls: type[Any]) -> dict[str, ValueType]:
     if role == "view":
         entity = next((b for b in cls.__mro__[1:] if b.__dict__.get("__dbkit_role__") == "entity"), None)
         return field_types(entity) if entity is not None else {}
-    if role not in ("entity", "embedded"):
+    if role not in ("entity", "embedded") or not cls.__pydantic_fields_complete__:
         return {}
     options = options_of(cls)
     found = {}
@@ -228,8 +234,6 @@ def field_types(cls: type[Any]) -> dict[str, ValueType]:
     }
     for name, info in cls.__pydantic_fields__.items():
         where = f"{cls.__name__}.{name}"
-        if not info._complete:
-            return {}
         said = options.get(name, _NO_OPTIONS)
         is_indexed = role == "entity" and (
             name in indexed or said.index or bool(said.unique) or said.references is not None
@@ -243,21 +247,21 @@ def check_inputs(
     cls: type[Any], schema: Any, types: Mapping[str, ValueType], trusted: frozenset[Any]
 ) -> None:
     """Make the fields of pydantic's schema give canonical values, in place."""
-    while schema["type"] != "model-fields":
-        if schema["type"] == "model" and schema["cls"] is not cls:
+    found: dict[str, Any] | None = schema
+    while found is not None and found["type"] != "model-fields":
+        if found["type"] == "model" and found["cls"] is not cls:
             return
-        schema = schema.get("schema")
-        if not isinstance(schema, dict):
-            return
-    if schema.get("metadata", {}).get("dbkit"):
+        found = found.get("schema")
+    if found is None or "dbkit" in found.get("metadata", {}):
         return
-    schema["metadata"] = {**schema.get("metadata", {}), "dbkit": True}
+    found["metadata"] = {**found.get("metadata", {}), "dbkit": True}
+    fields: dict[str, Any] = found["fields"]
     for name, type_ in types.items():
-        made = schema["fields"].get(name)
+        made = fields.get(name)
         if made is not None:
             is_trusted = cls.__pydantic_fields__[name].default_factory in trusted
             checked = check_input(made["schema"], type_, f"{cls.__name__}.{name}", trusted_default=is_trusted)
-            schema["fields"][name] = {**made, "schema": checked}
+            fields[name] = {**made, "schema": checked}
 
 
 def complete(cls: type[Any], namespace: Mapping[str, Any] | None = None) -> None:
@@ -269,20 +273,8 @@ def complete(cls: type[Any], namespace: Mapping[str, Any] | None = None) -> None
     if cls.__pydantic_complete__:
         return
     try:
-        if namespace is None:
-            cls.model_rebuild(raise_errors=True)
-        else:
-            parents = cls.__dict__.get("__pydantic_parent_namespace__") or {}
-            known = (
-                {n: getattr(v, "value", v) for n, v in parents.items()} if isinstance(parents, dict) else {}
-            )
-            # pydantic's own namespace holds weak references to the function's names at the time of the class.
-            known = {
-                n: v() if callable(v) and type(v).__name__ == "_PydanticWeakRef" else v
-                for n, v in known.items()
-            }
-            module = vars(sys.modules.get(cls.__module__, sys))
-            cls.model_rebuild(raise_errors=True, _types_namespace={**module, **known, **namespace})
+        # The names of the function in which the class was made are kept by pydantic.
+        cls.model_rebuild(raise_errors=True, _types_namespace=namespace or {})
     except (PydanticUndefinedAnnotation, PydanticUserError, NameError) as error:
         name = getattr(error, "name", None)
         raise _Incomplete(
@@ -312,11 +304,13 @@ def spec_of(cls: Any, namespace: Mapping[str, Any] | None = None) -> EntitySpec:
     role = cls.__dict__.get("__dbkit_role__") if isinstance(cls, type) else None
     if role != "entity":
         raise _no_entity(cls, role)
-    complete(cls, namespace)
-    made = _entity_spec(cls)
-    type.__setattr__(cls, "__dbkit_row__", row_maker(made))
-    type.__setattr__(cls, "__dbkit_spec__", made)
-    return made
+    with LOCK:
+        complete(cls, namespace)
+        if "__dbkit_spec__" not in cls.__dict__:
+            made = _entity_spec(cls)
+            type.__setattr__(cls, "__dbkit_row__", row_maker(made))
+            type.__setattr__(cls, "__dbkit_spec__", made)
+    return cast("EntitySpec", cls.__dict__["__dbkit_spec__"])
 
 
 def row_of(spec: EntitySpec, instance: Any) -> tuple[Any, ...]:
@@ -347,6 +341,11 @@ def model_spec_of(cls: type[Any]) -> ModelSpec:
     found = cls.__dict__.get("__dbkit_spec__")
     if found is not None:
         return cast("ModelSpec", found)
+    with LOCK:
+        return cast("ModelSpec", cls.__dict__.get("__dbkit_spec__") or _model_spec(cls))
+
+
+def _model_spec(cls: type[Any]) -> ModelSpec:
     if cls.__dict__.get("__dbkit_building__"):
         raise refuse(cls.__name__, "a nested model cannot hold itself", "use an entity with references=")
     type.__setattr__(cls, "__dbkit_building__", True)
@@ -431,10 +430,9 @@ def _entity_spec(cls: type[Any]) -> EntitySpec:
             uniques.append(UniqueKey((made,), (name,)))
         if said.index:
             indexes.append(IndexSpec((made,)))
-    for names in cls.__dict__["__dbkit_compounds__"]["unique"]:
-        uniques.append(UniqueKey(_members(cls, fields, names), names))
-    for names in cls.__dict__["__dbkit_compounds__"]["indexes"]:
-        indexes.append(IndexSpec(_members(cls, fields, names)))
+    compounds: dict[str, tuple[tuple[str, ...], ...]] = cls.__dict__["__dbkit_compounds__"]
+    uniques.extend(UniqueKey(_members(cls, fields, names), names) for names in compounds["unique"])
+    indexes.extend(IndexSpec(_members(cls, fields, names)) for names in compounds["indexes"])
     for made in fields.values():
         # A parent's children are searched by their reference.
         leading = {i.fields[0] for i in indexes} | {u.fields[0] for u in uniques}
@@ -544,7 +542,7 @@ def _embedded_refs(cls: type[Any]) -> dict[str, FieldRef[Any]]:
     return {f.name: InnerRef(spec, (f,)) for f in spec.fields}
 
 
-def register(role: str, builder: Callable[[type[Any]], Mapping[str, FieldRef]]) -> None:
+def register(role: str, builder: Callable[[type[Any]], Mapping[str, FieldRef[Any]]]) -> None:
     """Say how the references of a family's classes are made (views and groups add theirs)."""
     _BUILDERS[role] = builder
 

@@ -31,12 +31,18 @@ from .values import utc_now
 
 __all__ = ["Embedded", "Entity", "Record", "Versioned", "row_of", "spec_of"]
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
 K = TypeVar("K", bound=UUID | str | int)
 
 
 def _created_at(data: dict[str, Any]) -> datetime:
     """Return the `created_at` given or made just before: a new entity's two times are equal."""
-    return cast("datetime", data.get("created_at")) or utc_now()
+    created: datetime | None = data.get("created_at")
+    return utc_now() if created is None else created
 
 
 _TRUSTED = frozenset({uuid7, utc_now, _created_at})
@@ -46,16 +52,16 @@ _TRUSTED = frozenset({uuid7, utc_now, _created_at})
     kw_only_default=True,
     field_specifiers=(field, via, related, key, count, count_distinct, sum_, avg, min_, max_, Field),
 )
-class EntityMeta(type(BaseModel)):
+class EntityMeta(ModelMetaclass):
     """Gives `FieldRef`s on the class, where pydantic has nothing."""
 
     if not TYPE_CHECKING:
 
         @classmethod
-        def __prepare__(mcs, *args: Any, **kwargs: Any) -> dict[str, object]:
+        def __prepare__(cls, *args: Any, **kwargs: Any) -> dict[str, object]:
             return Namespace()
 
-        def __getattr__(cls, name: str) -> Any:
+        def __getattr__(cls, name: str) -> Any:  # noqa: N805
             try:
                 return cls.__dict__["__dbkit_refs__"][name]
             except KeyError:

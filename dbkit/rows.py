@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import CoreConfig, SchemaValidator, core_schema
@@ -17,7 +17,8 @@ __all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "entity_bytes", "row_maker"]
 
 MAX_ENTITY_BYTES = 15 * 1024 * 1024
 MAX_KEY_BYTES = 2_000
-_STRINGS = frozenset({str, bytes})
+_STRINGS: frozenset[Any] = frozenset({str, bytes})
+_SEQUENCES: frozenset[Any] = frozenset({list, tuple})
 _SMALL_LENGTH = 16_000
 """Text and bytes that are declared no longer than this cannot make an entity too large."""
 
@@ -31,10 +32,12 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) == 1:
         (only,) = names
 
-        def values_of(values: dict[str, Any]) -> Any:
+        def single(values: dict[str, Any]) -> Any:
             return (values[only],)
+
+        values_of: Callable[[dict[str, Any]], Any] = single
     else:
-        values_of = itemgetter(*names)
+        values_of = cast("Any", itemgetter(*names))
     items: list[core_schema.CoreSchema] = []
     for f in spec.fields:
         schema = f.type.schema("write")
@@ -81,7 +84,7 @@ def _refuse(spec: EntitySpec, names: list[str], error: ValidationError) -> NoRet
 
 
 def _wrong_class(spec: EntitySpec, instance: Any) -> InvalidInput:
-    kind = type(instance)
+    kind: Any = instance.__class__
     if isinstance(instance, type):
         problem, hint = f"a {spec.name} was expected, not the class {instance.__name__}", "an instance of it"
     elif issubclass(kind, spec.model):
@@ -113,7 +116,7 @@ def _check_size(spec: EntitySpec, row: tuple[Any, ...], large: tuple[int, ...]) 
         if value:
             # A character is at most 4 bytes, and a container at most 6 times its repr (a list of small ints).
             bound += len(value) * 4 if value.__class__ in _STRINGS else len(repr(value)) * 6
-    if bound > MAX_ENTITY_BYTES and sum(map(entity_bytes, row)) > MAX_ENTITY_BYTES:
+    if bound > MAX_ENTITY_BYTES and entity_bytes(row) > MAX_ENTITY_BYTES:
         raise TooLarge(
             f"this {spec.name} is larger than 15 MiB, more than every store keeps in one piece",
             entity=spec.name,
@@ -128,12 +131,17 @@ def entity_bytes(value: Any) -> int:
     if isinstance(value, bytes):
         return len(value) + 5
     if isinstance(value, BaseModel):
-        value = value.__dict__
-    if isinstance(value, dict):
-        return 5 + sum(len(key.encode()) + 2 + entity_bytes(item) for key, item in value.items())
-    if isinstance(value, list):
-        return 5 + sum(len(str(index)) + 2 + entity_bytes(item) for index, item in enumerate(value))
+        return _items_bytes(value.__dict__.items())
+    if value.__class__ is dict:
+        return _items_bytes(value.items())
+    if value.__class__ in _SEQUENCES:
+        pairs: Iterable[tuple[int, Any]] = enumerate(value)
+        return _items_bytes(pairs)
     return 16
+
+
+def _items_bytes(items: Iterable[tuple[Any, Any]]) -> int:
+    return 5 + sum(len(str(key).encode()) + 2 + entity_bytes(item) for key, item in items)
 
 
 def _long_keys(spec: EntitySpec) -> tuple[tuple[tuple[int, ...], str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 from .declare import Declared
 from .errors import InvalidInput
@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Period = Literal["day", "month", "year"]
+Function = Literal["count", "count_distinct", "sum", "avg", "min", "max"]
+N = TypeVar("N", int, float, Decimal)
 _SUMMED = frozenset({Kind.INT, Kind.FLOAT, Kind.DECIMAL})
 _RANKED = _SUMMED | {Kind.TEXT, Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.TIMEDELTA}
 
@@ -51,7 +54,9 @@ class PeriodSource(Declared):
 
     __slots__ = ("path", "period")
 
-    def __init__(self, path: Path, period: Literal["day", "month", "year"]) -> None:
+    period: Period
+
+    def __init__(self, path: Path, period: Period) -> None:
         self.path, self.period = path, period
 
 
@@ -60,7 +65,9 @@ class KeySource(Declared):
 
     __slots__ = ("path", "period")
 
-    def __init__(self, path: Path, period: Literal["day", "month", "year"] | None) -> None:
+    period: Period | None
+
+    def __init__(self, path: Path, period: Period | None) -> None:
         self.path, self.period = path, period
 
 
@@ -69,10 +76,15 @@ class AggregateSource(Declared):
 
     __slots__ = ("function", "path")
 
-    def __init__(
-        self, function: Literal["count", "count_distinct", "sum", "avg", "min", "max"], path: Path | None
-    ) -> None:
+    function: Function
+
+    def __init__(self, function: Function, path: Path | None) -> None:
         self.function, self.path = function, path
+
+
+def _typed(source: Declared) -> Mapped[Any]:
+    """Return *source*, which the type checker takes for what the field's annotation says."""
+    return cast("Mapped[Any]", source)
 
 
 def _path(verb: str, source: Any) -> Path:
@@ -90,7 +102,9 @@ def related(
     order_by: OrderBy = None,
     limit: int | None = None,
 ) -> Mapped[list[T]]:
-    """Declare a view's children: `posts: Mapped[list[Post]] = related(Post, Post.user_id, limit=3)`.
+    """Declare a view's children.
+
+    As in `posts: Mapped[list[Post]] = related(Post, Post.user_id, limit=3)`.
 
     Args:
         target: the child's entity, or a view of it.
@@ -99,8 +113,7 @@ def related(
         order_by: their order; by `id` without it.
         limit: children per row; without it up to 1,000 are read, and more are `TooLarge`.
     """
-    made: Any = RelatedSource(target, _path("related", reference), where, order_by, limit)
-    return made
+    return _typed(RelatedSource(target, _path("related", reference), where, order_by, limit))
 
 
 @overload
@@ -133,22 +146,19 @@ def year(source: Any, /) -> Any:
 def key(source: Source[T], /) -> Mapped[T]:
     """Declare what the rows of one group have in common: a field, or a period of a datetime."""
     if isinstance(source, PeriodSource):
-        made: Any = KeySource(source.path, source.period)
-        return made
+        return _typed(KeySource(source.path, source.period))
     path = _path("key", source)
     if not path.type.kind.is_scalar:
         raise InvalidInput(
             f"key({path}): rows are grouped by single values, not by a {path.type.kind.value}",
             entity=path.root.name,
         )
-    made = KeySource(path, None)
-    return made
+    return _typed(KeySource(path, None))
 
 
 def count() -> Mapped[int]:
     """Declare the number of rows in the group."""
-    made: Any = AggregateSource("count", None)
-    return made
+    return _typed(AggregateSource("count", None))
 
 
 def count_distinct(source: FieldRef[Any], /) -> Mapped[int]:
@@ -158,25 +168,22 @@ def count_distinct(source: FieldRef[Any], /) -> Mapped[int]:
         raise InvalidInput(
             f"count_distinct({path}): only single values can be counted", entity=path.root.name
         )
-    made: Any = AggregateSource("count_distinct", path)
-    return made
+    return _typed(AggregateSource("count_distinct", path))
 
 
 @overload
-def sum_(source: Source[int | None], /) -> Mapped[int]: ...
+def sum_(source: FieldRef[N | None], /) -> Mapped[N]: ...
 @overload
-def sum_(source: Source[Decimal | None], /) -> Mapped[Decimal]: ...
-@overload
-def sum_(source: Source[float | None], /) -> Mapped[float]: ...
+def sum_(source: FieldRef[N], /) -> Mapped[N]: ...
 def sum_(source: Any, /) -> Any:
     """Declare the sum; of int and Decimal it is exact at any size; of nothing it is 0."""
     return AggregateSource("sum", _of("sum_", source, _SUMMED))
 
 
 @overload
-def avg(source: Source[int | None] | Source[Decimal | None], /) -> Mapped[Decimal | None]: ...
+def avg(source: FieldRef[float] | FieldRef[float | None], /) -> Mapped[float | None]: ...
 @overload
-def avg(source: Source[float | None], /) -> Mapped[float | None]: ...
+def avg(source: Source[int | Decimal | None], /) -> Mapped[Decimal | None]: ...
 def avg(source: Any, /) -> Any:
     """Declare the average: of int and Decimal a Decimal with 6 more places, half-even; of nothing None."""
     return AggregateSource("avg", _of("avg", source, _SUMMED))
@@ -184,14 +191,12 @@ def avg(source: Any, /) -> Any:
 
 def min_(source: Source[T | None], /) -> Mapped[T | None]:
     """Declare the least value; of nothing None."""
-    made: Any = AggregateSource("min", _of("min_", source, _RANKED))
-    return made
+    return _typed(AggregateSource("min", _of("min_", source, _RANKED)))
 
 
 def max_(source: Source[T | None], /) -> Mapped[T | None]:
     """Declare the greatest value; of nothing None."""
-    made: Any = AggregateSource("max", _of("max_", source, _RANKED))
-    return made
+    return _typed(AggregateSource("max", _of("max_", source, _RANKED)))
 
 
 def _of(verb: str, source: Any, kinds: frozenset[Kind]) -> Path:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 from .annotations import FieldTypes, refuse
-from .describe import complete, embedded_spec, register, spec_of
+from .describe import LOCK, complete, embedded_spec, register, spec_of
 from .entity import Model
 from .errors import InvalidInput
 from .fields import FieldRef, ParentRef, total_order
@@ -137,10 +137,11 @@ def read_of(cls: Any, namespace: Mapping[str, Any] | None = None) -> ReadSpec:
     role = cls.__dict__.get("__dbkit_role__") if isinstance(cls, type) else None
     if role != "view":
         return spec_of(cls, namespace).read
-    complete(cls, namespace)
-    made = _read_spec(cls)
-    type.__setattr__(cls, "__dbkit_read__", made)
-    return made
+    with LOCK:
+        complete(cls, namespace)
+        if "__dbkit_read__" not in cls.__dict__:
+            type.__setattr__(cls, "__dbkit_read__", _read_spec(cls))
+    return cast("ReadSpec", cls.__dict__["__dbkit_read__"])
 
 
 def _source_entity(cls: type[Any], origin: type[Any]) -> EntitySpec:
@@ -323,10 +324,11 @@ def group_of(cls: Any, namespace: Mapping[str, Any] | None = None) -> GroupSpec:
     if not isinstance(cls, type) or cls.__dict__.get("__dbkit_role__") != "group":
         name = cls.__name__ if isinstance(cls, type) else f"an instance of {type(cls).__name__}"
         raise InvalidInput(f"{name} is no group", hint="class UserPostCount(Group[Post])")
-    complete(cls, namespace)
-    made = _group_spec(cls)
-    type.__setattr__(cls, "__dbkit_group__", made)
-    return made
+    with LOCK:
+        complete(cls, namespace)
+        if "__dbkit_group__" not in cls.__dict__:
+            type.__setattr__(cls, "__dbkit_group__", _group_spec(cls))
+    return cast("GroupSpec", cls.__dict__["__dbkit_group__"])
 
 
 def _group_spec(cls: type[Any]) -> GroupSpec:
@@ -379,7 +381,7 @@ def _figure_type(source: AggregateSource) -> ValueType:
 
 def _group_refs(cls: type[Any]) -> dict[str, FieldRef[Any]]:
     spec = group_of(cls)
-    refs = {k.field.name: FieldRef(Path.of(spec, k.field)) for k in spec.keys}
+    refs: dict[str, FieldRef[Any]] = {k.field.name: FieldRef(Path.of(spec, k.field)) for k in spec.keys}
     for figure in spec.aggregates:
         path = Path.of(spec, figure.field)
         why = None if figure.is_comparable else _WHY[figure.function]
