@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import reprlib
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,5 +92,15 @@ def run(rule: Rule, store: StoreInfo | NotRun) -> Outcome:
     except NotApplicable as reason:
         return Outcome("not run", str(reason))
     except Exception as error:  # noqa: BLE001  # an outcome like others
-        return Outcome("FAILED", type(error).__name__, traceback.format_exc())
+        return Outcome("FAILED", type(error).__name__, traceback.format_exc() + _locals(error))
     return Outcome("passed")
+
+
+def _locals(error: Exception) -> str:
+    """Return the variables of the rule's innermost frame: a plain `assert` does not say what it compared."""
+    if not isinstance(error, AssertionError) or error.args:
+        return ""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    frame, _ = frames[-1]
+    shown = (f"    {name} = {reprlib.repr(value)}" for name, value in frame.f_locals.items())
+    return "\n".join(["where", *shown, ""])

@@ -1,0 +1,64 @@
+"""What all tests share: the servers, started once a session and only where a test needs one.
+
+Coroutine tests run by pytest-asyncio, each on a loop of its own (`asyncio_mode = auto`); warnings are errors, so a
+connection or task that is left open fails the test that left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Before they are imported: a rule that fails shows what it compared.
+pytest.register_assert_rewrite("dbkit.testing._async", "dbkit.testing._sync", "dbkit.testing.samples")
+
+from dbkit.testing import plugin  # noqa: E402
+from dbkit.testing.servers import Kind, Server, missing_is_failure  # noqa: E402
+from dbkit.testing.stores import Shelf  # noqa: E402
+
+SERVERS: dict[str, Kind] = {"postgresql": "postgresql", "mongodb": "mongodb"}
+FIXTURES: dict[str, Kind] = {"postgres_server": "postgresql", "mongo_server": "mongodb"}
+
+
+@pytest.fixture(scope="session")
+def shelf(request: pytest.FixtureRequest) -> Shelf:
+    """The session's stores and servers, those of `db`, `adb` and of the conformance rules."""
+    return plugin.shelf(request.config)
+
+
+def _server(shelf: Shelf, kind: Kind) -> Server:
+    found = shelf.server(kind)
+    if not found:
+        (pytest.fail if missing_is_failure() else pytest.skip)(found.describe())
+    return found
+
+
+@pytest.fixture(scope="session")
+def postgres_server(shelf: Shelf) -> Server:
+    """The session's PostgreSQL; `fresh_database(postgres_server)` is a database of one's own. Do not kill it."""
+    return _server(shelf, "postgresql")
+
+
+@pytest.fixture(scope="session")
+def mongo_server(shelf: Shelf) -> Server:
+    """The session's MongoDB or its surrogate; `mongo_server.is_surrogate` says which. Do not kill it."""
+    return _server(shelf, "mongodb")
+
+
+def _kinds(item: pytest.Item) -> Iterator[Kind]:
+    names = getattr(item, "fixturenames", ())
+    yield from (kind for name, kind in FIXTURES.items() if name in names)
+    callspec: Any = getattr(item, "callspec", None)
+    for store in callspec.params.values() if callspec else ():
+        if isinstance(store, tuple) and len(store) == 2 and store[1] in SERVERS:
+            yield SERVERS[store[1]]
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Start the servers that the collected tests need, and say in the heading which they are, or why not."""
+    if config.option.collectonly:
+        return []
+    kinds = dict.fromkeys(kind for item in items for kind in _kinds(item))
+    return [f"server: {plugin.shelf(config).server(kind).describe()}" for kind in kinds]
