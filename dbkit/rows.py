@@ -135,8 +135,7 @@ def entity_bytes(value: Any) -> int:
     if value.__class__ is dict:
         return _items_bytes(value.items())
     if value.__class__ in _SEQUENCES:
-        pairs: Iterable[tuple[int, Any]] = enumerate(value)
-        return _items_bytes(pairs)
+        return _items_bytes(enumerate(value))  # pyright: ignore[reportUnknownArgumentType]
     return 16
 
 
