@@ -7,11 +7,11 @@ from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import CoreConfig, SchemaValidator, core_schema
+from pydantic_core import core_schema
 
 from .errors import InvalidInput, TooLarge
 from .spec import EntitySpec, FieldSpec
-from .values import Kind, ValueType, casefold_key, explain_validation
+from .values import Kind, ValueType, casefold_key, explain_validation, own_validator
 
 __all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "entity_bytes", "row_maker"]
 
@@ -43,9 +43,7 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
         schema = f.type.schema("write")
         items.append(core_schema.nullable_schema(schema) if f.type.nullable else schema)
     # Validating a tuple is about half the cost of validating the dict of an instance.
-    validate = SchemaValidator(
-        core_schema.tuple_schema(items), CoreConfig(hide_input_in_errors=True)
-    ).validate_python
+    validate = own_validator(core_schema.tuple_schema(items)).validate_python
     model = spec.model
     positions = {name: position for position, name in enumerate(names)}
     shadows = tuple(positions[s.shadow_of] for s in spec.shadows if s.shadow_of is not None)

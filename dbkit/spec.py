@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
 
 from .errors import ConfigurationError
-from .values import Kind, ValueType
+from .values import Kind, ValueType, own_validator
 
 if TYPE_CHECKING:
     from .query import Filter, Order, Path
@@ -265,7 +265,7 @@ class ReadSpec:
     ) -> SchemaValidator:
         """Return the validator of a list of mappings; build it once and keep it."""
         schema = core_schema.list_schema(self.read_schema(override, key))
-        return SchemaValidator(schema, CoreConfig(hide_input_in_errors=True))
+        return own_validator(schema)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -317,9 +317,7 @@ class GroupSpec:
         schema = _instances(
             self.model, [(f.name, f.name, f.type.read_schema({}), f.type.nullable) for f in fields]
         )
-        self.validator = SchemaValidator(
-            core_schema.list_schema(schema), CoreConfig(hide_input_in_errors=True)
-        )
+        self.validator = own_validator(core_schema.list_schema(schema))
 
 
 class Schema:

@@ -46,6 +46,7 @@ __all__ = [
     "check_value",
     "exact_average",
     "explain_validation",
+    "own_validator",
     "utc_now",
 ]
 
@@ -272,10 +273,10 @@ class ValueType:
     """What `optional` returned: making it builds two validators."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "operand", SchemaValidator(self.schema("operand"), _CONFIG))
+        object.__setattr__(self, "operand", own_validator(self.schema("operand")))
         schema = self.schema("write")
         literal = core_schema.nullable_schema(schema) if self.nullable else schema
-        object.__setattr__(self, "literal", SchemaValidator(literal, _CONFIG))
+        object.__setattr__(self, "literal", own_validator(literal))
 
     def optional(self) -> ValueType:
         """Return the same type, nullable."""
@@ -355,6 +356,15 @@ class ValueType:
 
 
 _CONFIG = CoreConfig(hide_input_in_errors=True)
+
+
+def own_validator(schema: CoreSchema) -> SchemaValidator:
+    """Return the validator of exactly *schema*.
+
+    Left to itself pydantic-core takes, for a model's class that has a validator, that one in the place of the schema given:
+    the user's own code would run on reads, and a store's decoders would not.
+    """
+    return SchemaValidator(schema, _CONFIG, _use_prebuilt=False)
 
 
 def _after(function: Callable[[Any], Any], schema: CoreSchema) -> CoreSchema:
