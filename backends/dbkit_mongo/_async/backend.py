@@ -1,0 +1,260 @@
+"""The store: connecting, probing, the schema, claims and transactions; the verbs are its operations in autocommit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbkit.errors import BadURL, ConfigurationError, DbkitError, SchemaDrift, Unavailable, Unsupported
+from dbkit.features import Features
+from dbkit.options import Isolation, Options
+from dbkit.query import Claim
+from dbkit.spec import Schema
+from dbkit.statement import Hook, ServerInfo
+from dbkit.url import URL
+from pymongo.errors import ConfigurationError as DriverConfigurationError
+from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
+
+from .. import guards
+from ..connecting import client_options, client_url, database_of
+from ..drivers import AsyncDriver
+from ..errors import Doing, server_code
+from ..features import REPLICA_SET_HINT
+from ..identity import check_version, fakes_snapshots, features_of, server_info
+from ..rows import CODEC_OPTIONS, Codec
+from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
+from ..writes import ClaimPlan, compile_claim
+from .link import AsyncLink
+from .operations import AsyncMongoOperations, AsyncMongoTransaction, _out_of_range
+from .references import refer
+
+__all__ = ["AsyncMongoBackend"]
+
+NAMESPACE_EXISTS, INDEX_CONFLICTS = 48, frozenset({85, 86})
+
+
+class AsyncMongoBackend(AsyncMongoOperations):
+    """MongoDB behind one client."""
+
+    def __init__(
+        self, url: URL, options: Options, driver: AsyncDriver, codec: Codec, features: Features
+    ) -> None:
+        super().__init__(AsyncLink(url.backend, driver, codec, features))
+        self.name = url.backend
+        self.server = ServerInfo("MongoDB", "?")
+        self._database = database_of(url)
+        self._url = client_url(url, options)
+        self._options = client_options(options)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._database!r}>"
+
+    @property
+    def features(self) -> Features:
+        return self.link.features
+
+    @property
+    def hook(self) -> Hook | None:
+        return self.link.hook
+
+    @hook.setter
+    def hook(self, hook: Hook | None) -> None:
+        self.link.hook = hook
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    async def open(self, schema: Schema) -> None:
+        link = self.link
+        check_names(schema)
+        link.schema = schema
+        self._check_references()
+        if link.client is None:
+            self._connect()
+        try:
+            await self._probe()
+            self._check_references()
+        except BaseException:
+            await self.close()
+            raise
+
+    def _connect(self) -> None:
+        link = self.link
+        try:
+            link.client = link.driver.connect(self._url, **self._options)
+        except (InvalidURI, DriverConfigurationError, ValueError, TypeError):
+            # The driver's message may hold the URL, and with it the password.
+            raise BadURL(
+                "PyMongo does not accept this URL",
+                backend=self.name,
+                hint="mongodb://user:password@host:port/database?key=value; keys and values as in PyMongo's manual",
+            ) from None
+        except PyMongoError:
+            raise Unavailable("the servers' names cannot be resolved", backend=self.name) from None
+        link.database = link.client.get_database(self._database, codec_options=CODEC_OPTIONS)
+
+    async def _probe(self) -> None:
+        link = self.link
+        if self.name == "mongomock":
+            self.server = ServerInfo("mongomock", "", is_surrogate=True)
+            return
+        hello = await link.call(Doing('{"hello": 1}'), link.driver.command, link.database, {"hello": 1})
+        asking = Doing('{"buildInfo": 1}')
+        build = await link.call(asking, link.driver.command, link.database, {"buildInfo": 1})
+        check_version(build)
+        self.server = server_info(build)
+        link.features = features_of(link.features, hello, self.server)
+        link.reads_in_transactions = fakes_snapshots(self.server)
+
+    def _check_references(self) -> None:
+        link = self.link
+        answer = link.features.checked_references
+        for entity in link.schema:
+            for child, field in link.schema.children(entity):
+                if not answer:
+                    raise Unsupported(
+                        f"{child.name}.{field.name} is a checked reference, which {self.name} cannot keep here: {answer.why}",
+                        backend=self.name,
+                        entity=child.name,
+                        field=field.name,
+                        hint=f"{REPLICA_SET_HINT}; or declare field(references=…, check=False)",
+                    )
+
+    async def close(self) -> None:
+        link = self.link
+        client, link.client = link.client, None
+        if client is not None:
+            await link.driver.close(client)
+
+    async def ping(self) -> None:
+        link = self.link
+        await link.call(Doing('{"ping": 1}'), link.driver.command, link.database, {"ping": 1})
+
+    # -- the schema ----------------------------------------------------------------------------------------------------
+
+    async def create_schema(self) -> None:
+        link = self.link
+        doing = Doing('{"listCollections": 1}')
+        there = await link.call(doing, link.driver.collections, link.database)
+        for wanted in collections_of(link.schema):
+            if wanted.name not in there:
+                options = await self._create(wanted)
+            else:
+                options = there[wanted.name]
+            await self._compare(wanted, options)
+        link.forget()
+
+    async def _create(self, wanted: Collection) -> dict[str, Any]:
+        """Make the collection and return its options; where another process was first, those that it gave."""
+        link = self.link
+        doing = Doing(f'{{"create": "{wanted.name}", "validator": "…"}}', wanted.entity)
+        try:
+            await link.call(doing, link.driver.create_collection, link.database, wanted.name, wanted.validator)
+        except DbkitError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OperationFailure) or server_code(cause) != NAMESPACE_EXISTS:
+                raise
+            listed = await link.call(
+                Doing('{"listCollections": 1}'), link.driver.collections, link.database
+            )
+            return listed[wanted.name]
+        return {"validator": wanted.validator}
+
+    async def _compare(self, wanted: Collection, options: dict[str, Any]) -> None:
+        link = self.link
+        differences: list[str] = []
+        if link.features.kept_schema and wanted.validator:
+            differences = validator_differences(wanted.validator, options.get("validator"))
+        listing = Doing(f'{{"listIndexes": "{wanted.name}"}}', wanted.entity)
+        there = await link.call(listing, link.driver.indexes, link.collection(wanted.name))
+        missing: list[Index] = []
+        for index in wanted.indexes:
+            found = index_differences(index, there)
+            if found is None:
+                missing.append(index)
+            else:
+                differences += found
+        if not differences:
+            for index in missing:
+                differences += await self._create_index(wanted, index)
+        if differences:
+            raise SchemaDrift(
+                f"the collection {wanted.name!r} is not as declared: {'; '.join(differences)}",
+                entity=None if wanted.entity is None else wanted.entity.name,
+                hint="migrate it, or drop it where its data may go; create_schema never alters what is there",
+            )
+
+    async def _create_index(self, wanted: Collection, index: Index) -> list[str]:
+        link = self.link
+        doing = Doing(f'{{"createIndexes": "{wanted.name}", "indexes": [{{"name": "{index.name}"}}]}}', wanted.entity)
+        keys = [(key, 1) for key in index.keys]
+        try:
+            await link.call(doing, link.collection(wanted.name).create_index, keys, **index.options)
+        except DbkitError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OperationFailure) or server_code(cause) not in INDEX_CONFLICTS:
+                raise
+            return [f"it has another index {index.name}, or one on the same keys"]
+        return []
+
+    async def drop_schema(self) -> None:
+        link = self.link
+        there = await link.call(Doing('{"listCollections": 1}'), link.driver.collections, link.database)
+        for entity in link.schema:
+            doing = Doing(f'{{"drop": "{entity.stored}"}}', entity)
+            await link.call(doing, link.collection(entity.stored).drop)
+        if guards.COLLECTION in there:
+            # Other programs' entities may have guards there: ours go, and the collection when it is empty.
+            collection = link.collection(guards.COLLECTION)
+            mine = {"_id.of": {"$in": [e.stored for e in link.schema]}}
+            await link.call(Doing(f'{{"delete": "{guards.COLLECTION}"}}'), collection.delete_many, mine)
+            finding = Doing(f'{{"find": "{guards.COLLECTION}"}}')
+            if await link.call(finding, collection.find_one, {}, {"_id": 1}) is None:
+                await link.call(Doing(f'{{"drop": "{guards.COLLECTION}"}}'), collection.drop)
+        link.forget()
+
+    # -- claims and transactions ---------------------------------------------------------------------------------------
+
+    async def claim(self, query: Claim) -> list[Any]:
+        link = self.link
+        link.features.require("claim", backend=self.name, operation="claim", entity=query.entity.name)
+        plan: ClaimPlan | None = link.plan(query)
+        if plan is None:
+            plan = await link.compile(query, compile_claim, lambda made: (made.entity.stored,), link.shapes)
+        binds = query.binds
+        if plan.out_of_range is not None and await self._aggregate(
+            plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
+        ):
+            raise _out_of_range(plan.entity)
+        claimed: list[Any] = []
+        for _ in range(binds[plan.limit]):
+            if any(binds[bind] is not None for _, bind in plan.parents):
+                document = await self.atomically("claim", lambda on: _claim_one(on, plan, binds))
+            else:
+                document = await _claim_one(self, plan, binds)
+            if document is None:
+                break
+            claimed.append(document)
+        return plan.shape.instances(claimed)
+
+    async def begin(self, *, read_only: bool, isolation: Isolation) -> AsyncMongoTransaction:
+        link = self.link
+        link.features.require("transactions", backend=self.name, operation="transaction")
+        if isolation == "serializable":
+            link.features.require("serializable", backend=self.name, operation="transaction")
+        return await AsyncMongoTransaction.begin(link)
+
+
+async def _claim_one(
+    on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...]
+) -> dict[str, Any] | None:
+    document: dict[str, Any] | None = await on.link.call(
+        on.doing(plan.text, plan.entity, writes=True),
+        on.link.collection(plan.entity.stored).find_one_and_update,
+        plan.within(binds),
+        plan.update(binds),
+        sort=plan.sort,
+        return_document=True,
+        session=on.session,
+    )
+    if document is not None:
+        await refer(on, plan.parents, (binds,))
+    return document

@@ -1,0 +1,179 @@
+"""The way to the server: one client, its collections, every call with its errors translated and its statement told.
+
+And what is compiled, as it belongs to one database: plans by shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any, TypeVar
+
+import pymongo
+from bson.errors import BSONError
+from dbkit.errors import ConfigurationError
+from dbkit.features import Features
+from dbkit.options import LOCK_WAIT_S
+from dbkit.query import Query
+from dbkit.spec import EntitySpec, Schema
+from dbkit.statement import Hook, Statement
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from ..drivers import AsyncDriver
+from ..errors import Doing, translate
+from ..reads import FindPlan, Shape
+from ..rows import CODEC_OPTIONS, Codec
+from ..writes import InsertPlan, compile_insert
+
+__all__ = ["AsyncLink"]
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+PLANS_KEPT = 1_000
+DRIVER_ERRORS = (PyMongoError, BSONError, NotImplementedError)
+
+
+class AsyncLink:
+    """What a backend and its transactions share.
+
+    Attributes:
+        compilations: how many plans were compiled so far; a second call of the same shape adds none.
+    """
+
+    def __init__(self, name: str, driver: AsyncDriver, codec: Codec, features: Features) -> None:
+        self.name = name
+        self.driver = driver
+        self.codec = codec
+        self.features = features
+        self.schema = Schema(())
+        self.client: Any = None
+        self.database: Any = None
+        self.hook: Hook | None = None
+        self.compilations = 0
+        self.reads_in_transactions = False
+        """Whether only a transaction is a snapshot here: see `backend.identify`."""
+        self.gets: dict[int, FindPlan] = {}
+        self.inserts: dict[int, InsertPlan] = {}
+        self.shapes: dict[int, Shape] = {}
+        self._plans: dict[Any, Any] = {}
+        self._known: set[str] = set()
+        self._collections: dict[str, Any] = {}
+        self._snapshots: dict[str, Any] = {}
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    async def call(
+        self, doing: Doing, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+    ) -> T:
+        """Call the driver; every error is dbkit's."""
+        if self.hook is None:
+            try:
+                if doing.writes and not doing.in_transaction:
+                    return await self._within_lock_wait(function, *args, **kwargs)
+                return await function(*args, **kwargs)
+            except DRIVER_ERRORS as error:
+                raise translate(error, doing) from error
+        return await self._told(self.hook, doing, function, *args, **kwargs)
+
+    async def _within_lock_wait(
+        self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+    ) -> T:
+        # A write outside transactions waits, without limit, for a transaction that holds its document.
+        # https://www.mongodb.com/docs/manual/core/transactions-production-consideration/#in-progress-transactions-and-write-conflicts
+        with pymongo.timeout(LOCK_WAIT_S):
+            return await function(*args, **kwargs)
+
+    async def _told(
+        self, hook: Hook, doing: Doing, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+    ) -> T:
+        failed: str | None = None
+        started = perf_counter()
+        try:
+            if doing.writes and not doing.in_transaction:
+                return await self._within_lock_wait(function, *args, **kwargs)
+            return await function(*args, **kwargs)
+        except DRIVER_ERRORS as error:
+            failed = type(error).__name__
+            raise translate(error, doing) from error
+        finally:
+            hook(Statement(self.name, doing.text, perf_counter() - started, failed))
+
+    def collection(self, name: str) -> Any:
+        """Return the collection *name*."""
+        found = self._collections.get(name)
+        if found is None:
+            found = self.driver.collection(self.database, name, codec_options=CODEC_OPTIONS)
+            self._collections[name] = found
+        return found
+
+    def snapshot(self, name: str) -> Any:
+        """Return the collection *name* for one command that sees one committed instant, as far as the server can.
+
+        https://www.mongodb.com/docs/manual/reference/read-concern-snapshot/#read-concern-and-atclustertime
+        """
+        if not self.features.snapshot_reads:
+            return self.collection(name)
+        found = self._snapshots.get(name)
+        if found is None:
+            concern = ReadConcern("snapshot")
+            found = self.driver.collection(
+                self.database, name, codec_options=CODEC_OPTIONS, read_concern=concern
+            )
+            self._snapshots[name] = found
+        return found
+
+    # -- plans ---------------------------------------------------------------------------------------------------------
+
+    def plan(self, query: Query) -> Any:
+        """Return the kept plan of the query's shape, or None."""
+        return self._plans.get(query.shape)
+
+    async def compile(
+        self, query: Query, make: Callable[..., P], collections: Callable[[P], tuple[str, ...]], *args: Any
+    ) -> P:
+        """Compile the query's shape and keep its plan.
+
+        Raises:
+            ConfigurationError: a collection that it needs is not there.
+        """
+        made = make(query.slotted(), self.codec, *args)
+        self.compilations += 1
+        await self.ensure(*collections(made))
+        if len(self._plans) >= PLANS_KEPT:
+            # Programs have fewer shapes; those that make new ones without end need no memory of them.
+            self._plans.clear()
+        self._plans[query.shape] = made
+        return made
+
+    async def insertion(self, entity: EntitySpec) -> InsertPlan:
+        """Return the plan that inserts rows of *entity*."""
+        plan = self.inserts.get(entity.token)
+        if plan is None:
+            plan = compile_insert(entity, self.codec)
+            self.compilations += 1
+            await self.ensure(entity.stored)
+            self.inserts[entity.token] = plan
+        return plan
+
+    async def ensure(self, *names: str) -> None:
+        """Raise unless the collections are there: a write would make them, without validators and indexes."""
+        if self._known.issuperset(names):
+            return
+        doing = Doing(f'{{"listCollections": 1, "nameOnly": true}} of {len(names)}')
+        self._known.update(await self.call(doing, self.driver.collections, self.database))
+        missing = [name for name in names if name not in self._known]
+        if missing:
+            raise ConfigurationError(
+                f"the collection {missing[0]!r} is not there",
+                backend=self.name,
+                hint="call db.create_schema() first",
+            )
+
+    def forget(self) -> None:
+        """Forget what is compiled and known: the collections are changing."""
+        self._known.clear()
+        self._plans.clear()
+        self.gets.clear()
+        self.inserts.clear()

@@ -1,0 +1,577 @@
+"""The verbs, in autocommit or with a session of a transaction or a snapshot. What decides is in the pure modules."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from dbkit.errors import (
+    Conflict,
+    DbkitError,
+    DuplicateKey,
+    NotFound,
+    OutOfRange,
+    PreconditionFailed,
+    TooLarge,
+)
+from dbkit.options import MAX_ROWS_TOUCHED
+from dbkit.page import PageRows
+from dbkit.query import (
+    Count,
+    DeleteMany,
+    DeleteOne,
+    Exists,
+    Find,
+    GroupBy,
+    Insert,
+    Reading,
+    UpdateMany,
+    UpdateOne,
+    Upsert,
+)
+from dbkit.spec import EntitySpec, ReadSpec
+from dbkit.statement import Plan
+from pymongo.errors import PyMongoError
+
+from ..errors import Doing, declared_names, is_commit_unknown
+from ..explaining import command_of, plan_of
+from ..groups import GroupPlan, compile_group
+from ..reads import FindPlan, PipelinePlan, compile_count, compile_exists, compile_find, compile_get
+from ..writes import (
+    DeletePlan,
+    UpdatePlan,
+    UpsertPlan,
+    compile_delete,
+    compile_update,
+    compile_upsert,
+)
+from .link import AsyncLink
+from .references import delete_rows, refer
+
+__all__ = ["AsyncMongoOperations"]
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+INSERT_CHUNK = 1_000
+UPSERT_ATTEMPTS = 4
+COMMIT_ATTEMPTS = 3
+
+
+class AsyncMongoOperations:
+    """The verbs on one link.
+
+    Args:
+        session: of a transaction, or of a snapshot; None in autocommit.
+        in_transaction: whether the session's transaction is open.
+    """
+
+    def __init__(self, link: AsyncLink, session: Any = None, *, in_transaction: bool = False) -> None:
+        self.link = link
+        self.session = session
+        self.in_transaction = in_transaction
+
+    def doing(self, text: str, entity: EntitySpec | None, *, writes: bool = False) -> Doing:
+        return Doing(text, entity, writes, self.in_transaction)
+
+    # -- several commands as one ---------------------------------------------------------------------------------------
+
+    async def atomically(
+        self, operation: str, work: Callable[[AsyncMongoOperations], Awaitable[T]]
+    ) -> T:
+        """Run *work* in this transaction, or else in one of its own."""
+        if self.in_transaction:
+            return await work(self)
+        flag = "atomic_many" if operation.endswith("_many") else "checked_references"
+        self.link.features.require(flag, backend=self.link.name, operation=operation)
+        inner = await AsyncMongoTransaction.begin(self.link)
+        try:
+            result = await work(inner)
+        except BaseException:
+            await inner.rollback()
+            raise
+        await inner.commit()
+        return result
+
+    async def at_one_instant(
+        self, operation: str, work: Callable[[AsyncMongoOperations], Awaitable[T]]
+    ) -> T:
+        """Run *work*, which reads by several commands, on one snapshot."""
+        if self.session is not None:
+            return await work(self)
+        link = self.link
+        link.features.require("snapshot_reads", backend=link.name, operation=operation)
+        if link.reads_in_transactions:
+            inner = await AsyncMongoTransaction.begin(link)
+            try:
+                return await work(inner)
+            finally:
+                await inner.rollback()
+        starting = Doing('{"startSession": 1}')
+        session = await link.call(starting, link.driver.start_session, link.client, snapshot=True)
+        try:
+            return await work(AsyncMongoOperations(link, session))
+        finally:
+            await session.end_session()
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    async def get(self, read: ReadSpec, id: Any) -> Any | None:
+        link = self.link
+        plan = link.gets.get(read.token)
+        if plan is None:
+            plan = compile_get(read, link.codec, link.shapes)
+            link.compilations += 1
+            await link.ensure(*plan.collections)
+            link.gets[read.token] = plan
+        if plan.is_pipeline:
+            found = await self._documents(plan, (id,))
+        else:
+            one = await link.call(
+                Doing(plan.text, plan.entity),
+                link.collection(plan.entity.stored).find_one,
+                plan.fill((id,)),
+                plan.projection,
+                session=self.session,
+            )
+            found = [] if one is None else [one]
+        return plan.shape.instances(found)[0] if found else None
+
+    async def find(self, query: Find) -> list[Any]:
+        plan = await self._find_plan(query)
+        return plan.shape.instances(await self._documents(plan, query.binds))
+
+    async def page(self, query: Find) -> PageRows:
+        plan = await self._find_plan(query)
+        total: int | None = None
+        if plan.total is None:
+            documents = await self._documents(plan, query.binds)
+        else:
+            documents, total = await self.at_one_instant("page", lambda on: on._with_total(plan, query.binds))
+        assert plan.page is not None
+        limit, last = query.binds[plan.page], None
+        if len(documents) > limit:
+            documents = documents[:limit]
+            last = tuple([get(documents[-1]) for get in plan.last])
+        return PageRows(plan.shape.instances(documents), last, total)
+
+    async def _with_total(self, plan: FindPlan, binds: tuple[Any, ...]) -> tuple[list[Document], int]:
+        assert plan.total is not None
+        documents = await self._documents(plan, binds)
+        counted = await self._aggregate(plan.entity, plan.text, plan.total(binds), is_joined=False)
+        return documents, counted[0]["n"] if counted else 0
+
+    async def _find_plan(self, query: Find) -> FindPlan:
+        plan: FindPlan | None = self.link.plan(query)
+        if plan is not None:
+            return plan
+        return await self.link.compile(query, compile_find, _collections, self.link.shapes)
+
+    async def _documents(self, plan: FindPlan, binds: tuple[Any, ...]) -> list[Document]:
+        link = self.link
+        if plan.is_pipeline:
+            joined = len(plan.collections) > 1
+            return await self._aggregate(plan.entity, plan.text, plan.fill(binds), is_joined=joined)
+        limit = 0 if plan.limit is None else binds[plan.limit]
+        if plan.page is not None:
+            limit += 1
+        return await link.call(
+            Doing(plan.text, plan.entity),
+            link.driver.find,
+            link.collection(plan.entity.stored),
+            plan.fill(binds),
+            plan.projection,
+            sort=plan.sort,
+            limit=limit,
+            skip=0 if plan.offset is None else binds[plan.offset],
+            # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
+            batch_size=limit + 1 if limit > 100 else 0,
+            session=self.session,
+        )
+
+    async def _aggregate(
+        self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool
+    ) -> list[Document]:
+        link = self.link
+        if is_joined and self.session is None:
+            link.features.require("views", backend=link.name, operation="find", entity=entity.name)
+            link.features.require("snapshot_reads", backend=link.name, operation="find", entity=entity.name)
+            if link.reads_in_transactions:
+                return await self.at_one_instant(
+                    "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
+                )
+        on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
+        return await link.call(
+            Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session
+        )
+
+    async def count(self, query: Count) -> int:
+        found = await self._pipeline(query, compile_count)
+        return found[0]["n"] if found else 0
+
+    async def exists(self, query: Exists) -> bool:
+        return bool(await self._pipeline(query, compile_exists))
+
+    async def _pipeline(
+        self, query: Count | Exists, make: Callable[..., PipelinePlan]
+    ) -> list[Document]:
+        plan: PipelinePlan | None = self.link.plan(query)
+        if plan is None:
+            plan = await self.link.compile(query, make, _collections)
+        joined = len(plan.collections) > 1
+        return await self._aggregate(plan.entity, plan.text, plan.fill(query.binds), is_joined=joined)
+
+    async def counts(self, entities: Sequence[EntitySpec]) -> list[int]:
+        link = self.link
+        await link.ensure(*(e.stored for e in entities))
+        if self.session is not None or not link.features.snapshot_reads:
+            # $unionWith is refused in a transaction, which is one snapshot anyway.
+            # https://www.mongodb.com/docs/manual/core/transactions-operations/
+            return [await self.count(Count(e, None)) for e in entities]
+        stages: list[Document] = []
+        for position, entity in enumerate(entities):
+            counting: list[Document] = [
+                {"$group": {"_id": None, "n": {"$sum": 1}}},
+                {"$set": {"_id": {"$literal": position}}},
+            ]
+            stages += [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
+        text = f'{{"aggregate": "{entities[0].stored}", "pipeline": [count, $unionWith …]}}'
+        found = await self._aggregate(entities[0], text, stages, is_joined=len(entities) > 1)
+        counted = {row["_id"]: row["n"] for row in found}
+        return [counted.get(position, 0) for position in range(len(entities))]
+
+    async def group(self, query: GroupBy) -> list[Any]:
+        link = self.link
+        link.features.require("groups", backend=link.name, operation="group", entity=query.entity.name)
+        plan: GroupPlan | None = link.plan(query)
+        if plan is None:
+            plan = await link.compile(query, compile_group, _collections)
+        joined = len(plan.collections) > 1
+        rows = await self._aggregate(plan.entity, plan.text, plan.fill(query.binds), is_joined=joined)
+        return plan.instances(rows)
+
+    # -- inserts -------------------------------------------------------------------------------------------------------
+
+    async def insert(self, query: Insert) -> None:
+        plan = self.link.inserts.get(query.entity.token) or await self.link.insertion(query.entity)
+        row = query.row
+        if not self.in_transaction and any(row[bind] is not None for _, bind in plan.parents):
+            await self.atomically("create", lambda on: on.insert(query))
+            return
+        await self.link.call(
+            self.doing(plan.text, plan.entity, writes=True),
+            self.link.collection(plan.entity.stored).insert_one,
+            plan.fill(row),
+            session=self.session,
+        )
+        await refer(self, plan.parents, (row,))
+
+    async def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
+        if not rows:
+            return 0
+        return await self.atomically("create_many", lambda on: on._insert_all(entity, rows))
+
+    async def _insert_all(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
+        plan = self.link.inserts.get(entity.token) or await self.link.insertion(entity)
+        doing = self.doing(plan.text, entity, writes=True)
+        insert, fill = self.link.collection(entity.stored).insert_many, plan.fill
+        for start in range(0, len(rows), INSERT_CHUNK):
+            documents = [fill(row) for row in rows[start : start + INSERT_CHUNK]]
+            await self.link.call(doing, insert, documents, session=self.session)
+        await refer(self, plan.parents, rows)
+        return len(rows)
+
+    # -- updates -------------------------------------------------------------------------------------------------------
+
+    async def update(self, query: UpdateOne) -> Any:
+        plan = await self._update_plan(query)
+        binds = query.binds
+        if not self.in_transaction and (
+            plan.choice.joined is not None or any(binds[bind] is not None for _, bind in plan.parents)
+        ):
+            return await self.atomically("update", lambda on: on.update(query))
+        if plan.choice.joined is not None and not await self._joined_ids(plan.entity, plan.choice.joined(binds)):
+            raise await self._why_not(plan, query, is_joined=True)
+        document = await self.link.call(
+            self.doing(plan.text, plan.entity, writes=True),
+            self.link.collection(plan.entity.stored).find_one_and_update,
+            plan.within(binds),
+            plan.update(binds),
+            return_document=True,
+            session=self.session,
+        )
+        if document is None:
+            raise await self._why_not(plan, query, is_joined=False)
+        await refer(self, plan.parents, (binds,))
+        return plan.shape.instances([document])[0]
+
+    async def _update_plan(self, query: UpdateOne | UpdateMany) -> UpdatePlan:
+        plan: UpdatePlan | None = self.link.plan(query)
+        if plan is not None:
+            return plan
+        return await self.link.compile(
+            query, compile_update, lambda made: made.choice.collections, self.link.shapes
+        )
+
+    async def _why_not(self, plan: UpdatePlan, query: UpdateOne, *, is_joined: bool) -> Exception:
+        """Find out why nothing was updated: one more read, on failure only."""
+        entity, binds = plan.entity, query.binds
+        by_id = {"_id": self.link.codec.encode(entity.id.type, binds[0])}
+        if await self._first(entity, by_id) is None:
+            return NotFound(f"there is no {entity.name} with this id")
+        if is_joined or await self._first(entity, plan.choice.own(binds)) is None:
+            return PreconditionFailed(f"the condition of this update of {entity.name} does not hold")
+        if plan.has_ranges and await self._first(entity, plan.within(binds)) is None:
+            return _out_of_range(entity)
+        return Conflict(f"this {entity.name} was changed meanwhile")
+
+    async def _first(self, entity: EntitySpec, filter: Document) -> Document | None:
+        found: Document | None = await self.link.call(
+            Doing(f'{{"find": "{entity.stored}", "limit": 1}}', entity),
+            self.link.collection(entity.stored).find_one,
+            filter,
+            {"_id": 1},
+            session=self.session,
+        )
+        return found
+
+    async def _joined_ids(self, entity: EntitySpec, pipeline: list[Document]) -> list[Any]:
+        """Return the stored ids that a filter over several collections takes; over 10,000 is `TooLarge`."""
+        most: Document = {"$limit": MAX_ROWS_TOUCHED + 1}
+        text = f'{{"aggregate": "{entity.stored}", "pipeline": "the ids that the filter takes"}}'
+        found = await self._aggregate(entity, text, [*pipeline, most], is_joined=True)
+        _check_touched(len(found), entity)
+        return [row["_id"] for row in found]
+
+    async def update_many(self, query: UpdateMany) -> int:
+        return await self.atomically("update_many", lambda on: on._update_all(query))
+
+    async def _update_all(self, query: UpdateMany) -> int:
+        plan = await self._update_plan(query)
+        entity, binds = plan.entity, query.binds
+        collection = self.link.collection(entity.stored)
+        within = plan.within(binds)
+        if plan.choice.joined is not None:
+            ids = await self._joined_ids(entity, plan.choice.joined(binds))
+            wanted, within = len(ids), {"$and": [{"_id": {"$in": ids}}, within]}
+        else:
+            wanted = await self._count_touched(entity, plan.choice.own(binds))
+        if not wanted:
+            return 0
+        result = await self.link.call(
+            self.doing(plan.text, entity, writes=True),
+            collection.update_many,
+            within,
+            plan.update(binds),
+            session=self.session,
+        )
+        if result.matched_count != wanted:
+            raise _out_of_range(entity) if plan.has_ranges else Conflict("rows were changed meanwhile")
+        await refer(self, plan.parents, (binds,))
+        return wanted
+
+    async def _count_touched(self, entity: EntitySpec, filter: Document) -> int:
+        touched: int = await self.link.call(
+            Doing(f'{{"count": "{entity.stored}", "limit": {MAX_ROWS_TOUCHED + 1}}}', entity),
+            self.link.collection(entity.stored).count_documents,
+            filter,
+            limit=MAX_ROWS_TOUCHED + 1,
+            session=self.session,
+        )
+        _check_touched(touched, entity)
+        return touched
+
+    async def upsert(self, query: Upsert) -> Any:
+        link = self.link
+        plan: UpsertPlan | None = link.plan(query)
+        if plan is None:
+            plan = await link.compile(query, compile_upsert, lambda made: (made.entity.stored,), link.shapes)
+        names = declared_names(plan.entity, plan.key)
+        for _ in range(UPSERT_ATTEMPTS):
+            try:
+                return await self._upsert(plan, query)
+            except DuplicateKey as error:
+                if error.field != names:
+                    raise
+                # Another one inserted the same key between our search and our insertion: now it is there.
+                # https://www.mongodb.com/docs/manual/reference/method/db.collection.findOneAndUpdate/#upsert-with-unique-index
+                clash = error
+                if self.in_transaction:
+                    break
+        raise Conflict(f"another {plan.entity.name} with the same {names} came first") from clash
+
+    async def _upsert(self, plan: UpsertPlan, query: Upsert) -> Any:
+        row = query.row
+        if not self.in_transaction and any(row[bind] is not None for _, bind in plan.parents):
+            return await self.atomically("upsert", lambda on: on._upsert(plan, query))
+        update = plan.update
+        if plan.version is not None and row[plan.version] != 1:
+            assert plan.update_version is not None
+            update = plan.update_version
+        document = await self.link.call(
+            self.doing(plan.text, plan.entity, writes=True),
+            self.link.collection(plan.entity.stored).find_one_and_update,
+            plan.filter(row),
+            update(row),
+            upsert=True,
+            return_document=True,
+            session=self.session,
+        )
+        await refer(self, plan.parents, (row,))
+        return plan.shape.instances([document])[0]
+
+    # -- deletes -------------------------------------------------------------------------------------------------------
+
+    async def delete(self, query: DeleteOne) -> bool:
+        plan = await self._delete_plan(query)
+        link, entity = self.link, plan.entity
+        if plan.choice.joined is None and not link.schema.children(entity):
+            result = await link.call(
+                self.doing(plan.text, entity, writes=True),
+                link.collection(entity.stored).delete_one,
+                plan.choice.own(query.binds),
+                session=self.session,
+            )
+            return bool(result.deleted_count)
+        if not self.in_transaction:
+            return await self.atomically("delete", lambda on: on.delete(query))
+        if plan.choice.joined is not None:
+            ids = await self._joined_ids(entity, plan.choice.joined(query.binds))
+        else:
+            found = await self._first(entity, plan.choice.own(query.binds))
+            ids = [] if found is None else [found["_id"]]
+        if ids:
+            await delete_rows(self, entity, ids)
+        return bool(ids)
+
+    async def delete_many(self, query: DeleteMany) -> int:
+        return await self.atomically("delete_many", lambda on: on._delete_all(query))
+
+    async def _delete_all(self, query: DeleteMany) -> int:
+        plan = await self._delete_plan(query)
+        link, entity = self.link, plan.entity
+        if plan.choice.joined is not None:
+            ids = await self._joined_ids(entity, plan.choice.joined(query.binds))
+        elif link.schema.children(entity):
+            found = await link.call(
+                Doing(f'{{"find": "{entity.stored}", "projection": {{"_id": 1}}}}', entity),
+                link.driver.find,
+                link.collection(entity.stored),
+                plan.choice.own(query.binds),
+                {"_id": 1},
+                limit=MAX_ROWS_TOUCHED + 1,
+                batch_size=MAX_ROWS_TOUCHED + 2,
+                session=self.session,
+            )
+            _check_touched(len(found), entity)
+            ids = [row["_id"] for row in found]
+        else:
+            filter = plan.choice.own(query.binds)
+            touched = await self._count_touched(entity, filter)
+            if touched:
+                await link.call(
+                    self.doing(plan.text, entity, writes=True),
+                    link.collection(entity.stored).delete_many,
+                    filter,
+                    session=self.session,
+                )
+            return touched
+        if ids:
+            await delete_rows(self, entity, ids)
+        return len(ids)
+
+    async def _delete_plan(self, query: DeleteOne | DeleteMany) -> DeletePlan:
+        plan: DeletePlan | None = self.link.plan(query)
+        if plan is not None:
+            return plan
+        return await self.link.compile(query, compile_delete, lambda made: made.choice.collections)
+
+    # -- the rest ------------------------------------------------------------------------------------------------------
+
+    async def explain(self, query: Reading) -> Plan:
+        link = self.link
+        link.features.require("query_plans", backend=link.name, operation="explain", entity=query.entity.name)
+        plan: Any = link.plan(query)
+        if plan is None:
+            if isinstance(query, Find):
+                plan = await self._find_plan(query)
+            elif isinstance(query, GroupBy):
+                plan = await link.compile(query, compile_group, _collections)
+            else:
+                make = compile_count if isinstance(query, Count) else compile_exists
+                plan = await link.compile(query, make, _collections)
+        command = {"explain": command_of(plan, query.binds), "verbosity": "executionStats"}
+        # Not in the session: a transaction refuses to explain.
+        raw = await link.call(Doing(plan.text, query.entity), link.driver.command, link.database, command)
+        return plan_of(plan, raw)
+
+    @asynccontextmanager
+    async def native(self) -> AsyncIterator[Any]:
+        """Lend PyMongo's database and the transaction's session, or None."""
+        yield self.link.database, self.session
+
+
+class AsyncMongoTransaction(AsyncMongoOperations):
+    """An open transaction."""
+
+    @classmethod
+    async def begin(cls, link: AsyncLink) -> AsyncMongoTransaction:
+        """Begin one; the snapshot is taken by its first operation."""
+        starting = Doing('{"startTransaction": 1}')
+        session = await link.call(starting, link.driver.start_session, link.client, snapshot=False)
+        try:
+            await link.call(starting, link.driver.start_transaction, session)
+        except BaseException:
+            await session.end_session()
+            raise
+        return cls(link, session, in_transaction=True)
+
+    async def commit(self) -> None:
+        """Commit; where the reply is lost it is sent again, which the server answers as the first time."""
+        try:
+            await self._commit()
+        finally:
+            self.in_transaction = False
+            await self.session.end_session()
+
+    async def _commit(self) -> None:
+        # In autocommit terms: whether it is committed is what is not known.
+        doing = Doing('{"commitTransaction": 1}', writes=True)
+        for attempt in range(COMMIT_ATTEMPTS):
+            try:
+                await self.link.call(doing, self.session.commit_transaction)
+            except DbkitError as error:
+                cause = error.__cause__
+                if attempt + 1 == COMMIT_ATTEMPTS or cause is None or not is_commit_unknown(cause):
+                    raise
+            else:
+                return
+
+    async def rollback(self) -> None:
+        """Roll back; the driver ignores a server that is gone, and the server ends the transaction by itself."""
+        try:
+            if self.in_transaction:
+                self.in_transaction = False
+                await self.session.abort_transaction()
+        except PyMongoError:
+            # Nothing was committed either way: without its session the server drops the transaction.
+            return
+        finally:
+            await self.session.end_session()
+
+
+def _collections(plan: FindPlan | PipelinePlan | GroupPlan) -> tuple[str, ...]:
+    return plan.collections
+
+
+def _check_touched(count: int, entity: EntitySpec) -> None:
+    if count > MAX_ROWS_TOUCHED:
+        raise TooLarge(
+            f"more than {MAX_ROWS_TOUCHED:,} rows of {entity.name} would be touched; nothing was written",
+            hint="batched=True writes in several steps, each all or nothing",
+        )
+
+
+def _out_of_range(entity: EntitySpec) -> OutOfRange:
+    return OutOfRange(f"a computed value of {entity.name} would leave its field's bounds; nothing was changed")

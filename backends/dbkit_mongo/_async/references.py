@@ -1,0 +1,184 @@
+"""References kept without shared locks: what `guards` describes, done. Always inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dbkit.errors import ReferenceViolation, TooLarge
+from dbkit.options import MAX_ROWS_TOUCHED
+from dbkit.spec import EntitySpec, FieldSpec
+from dbkit.values import utc_now
+from pymongo import UpdateOne
+
+from .. import guards
+from ..errors import Doing
+from ..rows import key_of
+from ..writes import Parents
+
+if TYPE_CHECKING:
+    from .operations import AsyncMongoOperations
+
+__all__ = ["delete_rows", "refer"]
+
+CHUNK = 1_000
+
+
+async def refer(on: AsyncMongoOperations, parents: Parents, rows: Sequence[Sequence[Any]]) -> None:
+    """Check that all parents are there and hold them, each distinct one once.
+
+    After the rows were written, so that a duplicate is found before a missing parent, and rows may refer to each other.
+
+    Raises:
+        ReferenceViolation: a parent is not there.
+    """
+    wanted: dict[int, tuple[EntitySpec, dict[Any, None]]] = {}
+    for field, bind in parents:
+        assert field.reference is not None
+        target = field.reference.target
+        ids = dict.fromkeys(row[bind] for row in rows if row[bind] is not None)
+        if ids:
+            encoded = [on.link.codec.encode(target.id.type, id) for id in ids]
+            await _check(on, field, target, encoded)
+            wanted.setdefault(target.token, (target, {}))[1].update(dict.fromkeys(encoded))
+    writes = [
+        UpdateOne({"_id": guards.one_of(target, id)}, guards.held(), upsert=True)
+        for target, ids in wanted.values()
+        for id in ids
+    ]
+    await _raise_guards(on, writes)
+
+
+async def _check(on: AsyncMongoOperations, field: FieldSpec, target: EntitySpec, ids: list[Any]) -> None:
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        found = await on.link.call(
+            Doing(f'{{"find": "{target.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', target),
+            on.link.driver.find,
+            on.link.collection(target.stored),
+            {"_id": part[0]} if len(part) == 1 else {"_id": {"$in": part}},
+            {"_id": 1},
+            batch_size=CHUNK + 1,
+            session=on.session,
+        )
+        if len(found) < len(part):
+            raise ReferenceViolation(f"there is no {target.name} that {field.name} refers to", field=field.name)
+
+
+async def _raise_guards(on: AsyncMongoOperations, writes: list[UpdateOne]) -> None:
+    if not writes:
+        return
+    await on.link.ensure(guards.COLLECTION)
+    collection = on.link.collection(guards.COLLECTION)
+    doing = on.doing(f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}', None, writes=True)
+    for start in range(0, len(writes), CHUNK):
+        await on.link.call(
+            doing, collection.bulk_write, writes[start : start + CHUNK], ordered=True, session=on.session
+        )
+
+
+class Doomed:
+    """The rows that one delete takes along, and what else it touches."""
+
+    def __init__(self, entity: EntitySpec, ids: list[Any]) -> None:
+        self.rows: dict[int, tuple[EntitySpec, dict[Any, None]]] = {entity.token: (entity, dict.fromkeys(ids))}
+        self.touched = len(ids)
+
+    def add(self, entity: EntitySpec, ids: Iterable[Any]) -> list[Any]:
+        """Add rows and return those that were not among them."""
+        known = self.rows.setdefault(entity.token, (entity, {}))[1]
+        new = [id for id in ids if id not in known]
+        known.update(dict.fromkeys(new))
+        self.touch(len(new), entity)
+        return new
+
+    def touch(self, count: int, entity: EntitySpec) -> None:
+        self.touched += count
+        if self.touched > MAX_ROWS_TOUCHED:
+            raise TooLarge(
+                f"more than {MAX_ROWS_TOUCHED:,} rows would be touched, down to {entity.name}; nothing was deleted"
+            )
+
+
+async def delete_rows(on: AsyncMongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
+    """Delete the rows with these stored ids and what cascades from them, and stamp their guards.
+
+    Raises:
+        ReferenceViolation: at the end a row that is not deleted still refers to one that is.
+        TooLarge: more than 10,000 rows in all.
+    """
+    doomed = Doomed(entity, ids)
+    kept: list[tuple[EntitySpec, FieldSpec, list[Any]]] = []
+    nulled: list[tuple[EntitySpec, FieldSpec, list[Any]]] = []
+    queue = [(entity, ids)]
+    while queue:
+        parent, gone = queue.pop()
+        for child, field in on.link.schema.children(parent):
+            assert field.reference is not None
+            if field.reference.on_delete == "cascade":
+                new = doomed.add(child, await _children(on, child, field, gone))
+                if new:
+                    queue.append((child, new))
+            else:
+                (nulled if field.reference.on_delete == "set_null" else kept).append((child, field, gone))
+    for of, rows in doomed.rows.values():
+        await _delete(on, of, list(rows))
+    for child, field, gone in nulled:
+        doomed.touch(await _set_null(on, child, field, gone), child)
+    for child, field, gone in kept:
+        if await _children(on, child, field, gone, limit=1):
+            raise ReferenceViolation(
+                f"{child.name}.{field.name} still refers to what would be deleted; nothing was deleted",
+                field=field.name,
+            )
+    now = utc_now()
+    writes = [
+        UpdateOne({"_id": id}, guards.stamped(now), upsert=True)
+        for of, rows in doomed.rows.values()
+        if on.link.schema.children(of)
+        for id in guards.guard_ids(of, rows)
+    ]
+    await _raise_guards(on, writes)
+
+
+async def _children(
+    on: AsyncMongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any], limit: int = MAX_ROWS_TOUCHED + 1
+) -> list[Any]:
+    found: list[Any] = []
+    for start in range(0, len(ids), CHUNK):
+        part = await on.link.call(
+            Doing(f'{{"find": "{child.stored}", "filter": {{"{key_of(field)}": {{"$in": "?"}}}}}}', child),
+            on.link.driver.find,
+            on.link.collection(child.stored),
+            {key_of(field): {"$in": ids[start : start + CHUNK]}},
+            {"_id": 1},
+            limit=limit,
+            batch_size=limit + 1,
+            session=on.session,
+        )
+        found += [row["_id"] for row in part]
+        if len(found) >= limit:
+            break
+    return found
+
+
+async def _delete(on: AsyncMongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
+    doing = on.doing(f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity, writes=True)
+    for start in range(0, len(ids), CHUNK):
+        filter = {"_id": {"$in": ids[start : start + CHUNK]}}
+        await on.link.call(doing, on.link.collection(entity.stored).delete_many, filter, session=on.session)
+
+
+async def _set_null(on: AsyncMongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any]) -> int:
+    key, touched = key_of(field), 0
+    doing = on.doing(f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child, writes=True)
+    for start in range(0, len(ids), CHUNK):
+        result = await on.link.call(
+            doing,
+            on.link.collection(child.stored).update_many,
+            {key: {"$in": ids[start : start + CHUNK]}},
+            {"$set": {key: None}},
+            session=on.session,
+        )
+        touched += result.matched_count
+    return touched

@@ -1,0 +1,60 @@
+"""Who answers: told from what the server says of itself. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbkit.errors import Unsupported
+from dbkit.features import Features
+from dbkit.statement import ServerInfo
+
+from .features import standalone, surrogate
+
+__all__ = ["LEAST_VERSION", "check_version", "features_of", "fakes_snapshots", "server_info"]
+
+LEAST_VERSION = (6, 0)
+
+
+def server_info(build: Mapping[str, Any]) -> ServerInfo:
+    """Return the server's name and version by its answer to `buildInfo`.
+
+    The version is what it is compatible with, so it proves nothing: MongoDB's own builds also name their commit and
+    storage engines, and nobody else's product.
+    """
+    for name, key in (("SecantusDB", "secantusVersion"), ("FerretDB", "ferretdbVersion"), ("FerretDB", "ferretdb")):
+        if key in build:
+            stated = build[key]
+            version = stated.get("version", "") if isinstance(stated, Mapping) else stated
+            return ServerInfo(name, str(version), is_surrogate=True)
+    is_mongodb = bool(str(build.get("gitVersion", "")).strip("0")) and bool(build.get("storageEngines"))
+    name = "MongoDB" if is_mongodb else "a server that says it is MongoDB"
+    return ServerInfo(name, str(build.get("version", "?")), is_surrogate=not is_mongodb)
+
+
+def check_version(build: Mapping[str, Any]) -> None:
+    """Raise `Unsupported` for a server that is older than 6.0."""
+    version = tuple(int(part) for part in build.get("versionArray", ())[:2])
+    if version and version < LEAST_VERSION:
+        raise Unsupported(
+            f"the server has version {build.get('version')}, and dbkit needs MongoDB 6.0 or later",
+            hint="upgrade the server: https://www.mongodb.com/docs/manual/release-notes/6.0-upgrade/",
+        )
+
+
+def features_of(declared: Features, hello: Mapping[str, Any], server: ServerInfo) -> Features:
+    """Return what this server, as it is deployed, can keep."""
+    features = declared
+    # A direct connection makes the driver's topology "single", so the server's own words decide.
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        features = standalone(features)
+    return surrogate(features, server.name) if server.is_surrogate else features
+
+
+def fakes_snapshots(server: ServerInfo) -> bool:
+    """Whether a snapshot outside a transaction is accepted and not kept.
+
+    SecantusDB 0.7 ignores read concern "snapshot" and snapshot sessions (16 torn reads in 150), but its transactions
+    are snapshots (none in 150): tests/mongo_facts/test_transactions.py. There, such reads run in transactions.
+    """
+    return server.name == "SecantusDB"

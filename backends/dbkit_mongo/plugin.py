@@ -1,0 +1,128 @@
+"""The entry point: which URLs are served, and what their queries may hold."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from typing import TYPE_CHECKING
+
+from dbkit.errors import BadURL, MissingDriver
+from dbkit.options import Options
+from dbkit.url import URL
+
+from .features import FEATURES
+
+if TYPE_CHECKING:
+    from dbkit._async.backend import AsyncBackend
+    from dbkit._sync.backend import Backend
+
+__all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "async_backend", "backend"]
+
+EXTRA = "mongodb"
+
+# PyMongo's documented URI options (https://pymongo.readthedocs.io/en/stable/api/pymongo/mongo_client.html), without those
+# that would change what dbkit promises: read concerns, other write concerns, UUID forms, document classes.
+QUERY_KEYS = frozenset(
+    {
+        "appName",
+        "authMechanism",
+        "authMechanismProperties",
+        "authSource",
+        "compressors",
+        "connectTimeoutMS",
+        "directConnection",
+        "heartbeatFrequencyMS",
+        "loadBalanced",
+        "localThresholdMS",
+        "maxConnecting",
+        "maxIdleTimeMS",
+        "minPoolSize",
+        "proxyHost",
+        "proxyPassword",
+        "proxyPort",
+        "proxyUsername",
+        "readPreference",
+        "replicaSet",
+        "retryReads",
+        "retryWrites",
+        "serverMonitoringMode",
+        "serverSelectionTimeoutMS",
+        "socketTimeoutMS",
+        "srvMaxHosts",
+        "srvServiceName",
+        "ssl",
+        "tls",
+        "tlsAllowInvalidCertificates",
+        "tlsAllowInvalidHostnames",
+        "tlsCAFile",
+        "tlsCertificateKeyFile",
+        "tlsCertificateKeyFilePassword",
+        "tlsCRLFile",
+        "tlsDisableOCSPEndpointCheck",
+        "tlsInsecure",
+        "w",
+        "waitQueueTimeoutMS",
+        "zlibCompressionLevel",
+    }
+)
+_DRIVERS = ("motor", "srv")
+
+
+def backend(url: URL, options: Options) -> Backend:
+    """Make a synchronous backend, without I/O."""
+    drivers = _drivers(url)
+    if "motor" in drivers:
+        raise BadURL(
+            "mongodb+motor:// is asynchronous only", hint="mongodb:// serves both connect and aconnect"
+        )
+    _require("pymongo", "mongodb")
+    from ._sync.backend import MongoBackend
+    from .drivers import Mongomock, PyMongo
+    from .rows import MONGODB, MONGOMOCK
+
+    if url.backend == "mongomock":
+        _require("mongomock", "mongomock")
+        return MongoBackend(url, options, Mongomock(), MONGOMOCK, FEATURES["mongomock"])
+    return MongoBackend(url, options, PyMongo(), MONGODB, FEATURES["mongodb"])
+
+
+def async_backend(url: URL, options: Options) -> AsyncBackend:
+    """Make an asynchronous backend, without I/O."""
+    drivers = _drivers(url)
+    _require("pymongo", "mongodb")
+    from ._async.backend import AsyncMongoBackend
+    from .drivers import AsyncMongomock, AsyncMotor, AsyncPyMongo
+    from .rows import MONGODB, MONGOMOCK
+
+    if url.backend == "mongomock":
+        _require("mongomock", "mongomock")
+        return AsyncMongoBackend(url, options, AsyncMongomock(), MONGOMOCK, FEATURES["mongomock"])
+    if "motor" in drivers:
+        _require("motor", "motor")
+        warnings.warn(
+            "Motor ended in May 2026 and gets critical fixes until May 2027: use mongodb://, which is PyMongo's own "
+            "asynchronous client",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        return AsyncMongoBackend(url, options, AsyncMotor(), MONGODB, FEATURES["mongodb"])
+    return AsyncMongoBackend(url, options, AsyncPyMongo(), MONGODB, FEATURES["mongodb"])
+
+
+def _drivers(url: URL) -> set[str]:
+    drivers = set(url.driver.split("+")) if url.driver else set[str]()
+    allowed = _DRIVERS if url.backend == "mongodb" else ()
+    if not drivers <= set(allowed):
+        raise BadURL(
+            f"{url.backend} has no driver of this name",
+            backend=url.backend,
+            hint="mongodb://, mongodb+srv://, mongodb+motor:// or mongomock://",
+        )
+    return drivers
+
+
+def _require(module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise MissingDriver(
+            f"{module} is not installed", backend="mongodb", hint=f"pip install 'dbkit-stores[{extra}]'"
+        )

@@ -1,0 +1,479 @@
+"""Plans of writes: filters and updates as templates. Pure.
+
+Changes become classic operators (`$set`, `$inc`, `$push`, `$pull`) where those say the same, else one `$set` stage of an
+update pipeline, which sees the document as it was. The range that a computed value must keep stands in the filter, so a
+document that would leave it is not matched and stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
+from dbkit.errors import Unsupported
+from dbkit.query import (
+    Append,
+    Arithmetic,
+    Assign,
+    Change,
+    Claim,
+    Constant,
+    DeleteMany,
+    DeleteOne,
+    Expression,
+    FieldValue,
+    Filter,
+    Remove,
+    Slot,
+    UpdateMany,
+    UpdateOne,
+    Upsert,
+)
+from dbkit.spec import EntitySpec, FieldSpec
+from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
+
+from .compile import Condition, Level, all_conditions, bson_types, condition, match_stages, split
+from .reads import Shape, decisive, shape_of
+from .rows import Codec, key_of, row_template
+from .templates import Fill, Fixed, Hole, compile_template, text_of
+
+__all__ = [
+    "ClaimPlan",
+    "DeletePlan",
+    "InsertPlan",
+    "UpdatePlan",
+    "UpsertPlan",
+    "compile_claim",
+    "compile_delete",
+    "compile_insert",
+    "compile_update",
+    "compile_upsert",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """Which documents a write is about."""
+
+    own: Fill
+    """The filter on the document alone."""
+    joined: Fill | None
+    """Where the filter reaches other collections, which a write cannot: the pipeline that gives the ids (`_id` alone)."""
+    collections: tuple[str, ...]
+
+
+def _choose(entity: EntitySpec, first: list[Condition], where: Filter | None, level: Level) -> Choice:
+    own, joined = split(where)
+    pipeline: Fill | None = None
+    if joined:
+        inner = Level(level.codec, level.collections)
+        stages = [{"$match": all_conditions(first)}] if first else []
+        stages += [*match_stages(where, inner), {"$project": {"_id": 1}}]
+        pipeline = compile_template(stages)
+    filter = compile_template(all_conditions([*first, *(condition(p, level) for p in own)]))
+    return Choice(filter, pipeline, tuple(level.collections))
+
+
+Parents = tuple[tuple[FieldSpec, int], ...]
+"""The checked references that a write sets: the field, and which bind is the parent's id."""
+
+
+# -- changes -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What a write does to a document."""
+
+    update: Any
+    """The template of the update document or pipeline."""
+    ranges: list[Condition]
+    """What must hold of the document so that every computed value stays in its bounds."""
+    parents: Parents
+
+
+def _changes(changes: Sequence[Change], level: Level) -> Changes:
+    ranges: list[Condition] = []
+    parents = tuple(_parents(changes))
+    classic: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        operator = _classic(change, level, ranges)
+        if operator is None:
+            break
+        classic.setdefault(operator[0], {})[key_of(change.field)] = operator[1]
+    else:
+        return Changes(classic, ranges, parents)
+    if not level.codec.has_pipelines:
+        raise Unsupported(
+            "mongomock computes no updates but a number plus a constant",
+            hint="use a MongoDB server, or memory:// in tests",
+        )
+    ranges = []
+    stage = {key_of(change.field): _staged(change, level, ranges) for change in changes}
+    return Changes([{"$set": stage}], ranges, parents)
+
+
+def _parents(changes: Sequence[Change]) -> list[tuple[FieldSpec, int]]:
+    found: list[tuple[FieldSpec, int]] = []
+    for change in changes:
+        reference = change.field.reference
+        if reference is None or not reference.check or not isinstance(change, Assign):
+            continue
+        assert isinstance(change.expression, Constant)
+        slot = change.expression.value
+        assert isinstance(slot, Slot)
+        found.append((change.field, slot.index))
+    return found
+
+
+def _nullable(slot: Any, type: ValueType, codec: Codec) -> Hole:
+    assert isinstance(slot, Slot)
+    return Hole(slot.index, encode=codec.encoder(type), nullable=True)
+
+
+def _classic(change: Change, level: Level, ranges: list[Condition]) -> tuple[str, Any] | None:
+    """Return the operator and its operand that make the change, or None where no operator does."""
+    type, key, codec = change.field.type, key_of(change.field), level.codec
+    if isinstance(change, Remove):
+        element = type.element
+        assert element is not None
+        # On null it fails, and it takes 1 for 1.0.
+        if type.nullable or element.kind is Kind.JSON:
+            return None
+        return "$pull", level.value(change.value, element)
+    if isinstance(change, Append):
+        assert type.element is not None
+        if type.nullable:
+            return None
+        _keep_length(change, level, ranges)
+        return "$push", _nullable(change.value, type.element, codec)
+    assert isinstance(change, Assign)
+    expression = change.expression
+    if isinstance(expression, Constant):
+        return "$set", _nullable(expression.value, expression.type, codec)
+    return _increment(change, expression, key, codec, ranges)
+
+
+def _increment(
+    change: Assign, expression: Expression, key: str, codec: Codec, ranges: list[Condition]
+) -> tuple[str, Any] | None:
+    """Return `$inc` where the field becomes itself plus a constant.
+
+    Its range is one on the field as it is, without arithmetic on the server.
+    """
+    field = change.field
+    if not isinstance(expression, Arithmetic) or field.type.nullable or field.type.kind is Kind.FLOAT:
+        return None
+    left, right, op = expression.left, expression.right, expression.op
+    if op == "add" and isinstance(left, Constant):
+        left, right = right, left
+    is_own = isinstance(left, FieldValue) and left.path.is_own_field and left.path.field is field
+    if not is_own or not isinstance(right, Constant) or op == "mul":
+        return None
+    if op == "sub" and field.type.kind is Kind.INT and codec.has_pipelines:
+        return None  # minus the least int is no int
+    low, high = field.type.bounds
+    type, sign = field.type, -1 if op == "sub" else 1
+    slot = right.value
+    assert isinstance(slot, Slot)
+    encode = codec.encoder(type)
+    assert encode is not None
+    bound = _int_bound if type.kind is Kind.INT else encode
+    ranges.append(
+        {
+            key: {
+                "$gte": Hole(slot.index, encode=lambda c: bound(low - sign * c)),
+                "$lte": Hole(slot.index, encode=lambda c: bound(high - sign * c)),
+            }
+        }
+    )
+    return "$inc", Hole(slot.index, encode=lambda c: encode(sign * c))
+
+
+def _int_bound(value: int) -> Int64 | float:
+    # Beyond 64 bits a double does: what is compared with it lies on one side anyway.
+    return Int64(value) if INT_MIN <= value <= INT_MAX else float(value)
+
+
+def _keep_length(change: Append, level: Level, ranges: list[Condition]) -> None:
+    longest = change.field.type.max_length
+    if longest is not None:
+        ranges.append({f"{key_of(change.field)}.{max(0, longest - 1)}": {"$exists": False}})
+
+
+def _staged(change: Change, level: Level, ranges: list[Condition]) -> Any:
+    """Return the expression of the field's new value, for a `$set` stage."""
+    type, place, codec = change.field.type, f"${key_of(change.field)}", level.codec
+    if isinstance(change, Remove):
+        assert type.element is not None
+        equal: Any = {"$eq": ["$$this", {"$literal": level.value(change.value, type.element)}]}
+        if type.element.kind is Kind.JSON:
+            assert isinstance(change.value, Slot)
+            kinds = Hole(change.value.index, encode=bson_types)
+            equal = {"$and": [equal, {"$in": [{"$type": "$$this"}, kinds]}]}
+        return {"$filter": {"input": place, "cond": {"$not": [equal]}}}
+    if isinstance(change, Append):
+        assert type.element is not None
+        _keep_length(change, level, ranges)
+        added = [_nullable(change.value, type.element, codec)]
+        return {"$concatArrays": [{"$ifNull": [place, []]}, {"$literal": added}]}
+    assert isinstance(change, Assign)
+    expression = change.expression
+    if isinstance(expression, Constant):
+        return {"$literal": _nullable(expression.value, expression.type, codec)}
+    checks: list[tuple[Any, Any, Any]] = []
+    value = _number(expression, level, checks, is_result=True)
+    low, high = type.bounds
+    checks.append((value, low, high))
+    for tree, least, most in checks:
+        inside = {"$and": [{"$gte": [tree, _bound(least)]}, {"$lte": [tree, _bound(most)]}]}
+        # Null operands give null, which is stored; null, or nothing, is not above null.
+        null = {"$lte": [tree, None]}
+        ranges.append({"$expr": {"$or": [null, inside]} if expression.type.nullable else inside})
+    if type.kind is Kind.INT:
+        return {"$toLong": value}
+    # −0 + 0 is 0.
+    return {"$add": [value, Fixed(_bound(0.0 if type.kind is Kind.FLOAT else Decimal(0)))]}
+
+
+def _bound(value: Any) -> Any:
+    return value if isinstance(value, float) else Decimal128(Decimal(value))
+
+
+def _number(
+    expression: Expression, level: Level, checks: list[tuple[Any, Any, Any]], *, is_result: bool = False
+) -> Any:
+    """Return the expression for the server, ints as Decimal128: exact where a long would become a double.
+
+    Every result on the way must fit into 64 bits, a decimal as its scaled int. Decimal128 has 34 digits: of what is
+    within the bounds none is lost, and what is outside stays outside.
+    """
+    type = expression.type
+    if isinstance(expression, Constant):
+        assert isinstance(expression.value, Slot)
+        return Hole(expression.value.index, encode=_operand(type), nullable=True)
+    if isinstance(expression, FieldValue):
+        place = f"${level.place(expression.path)}"
+        return {"$toDecimal": place} if type.kind is Kind.INT else place
+    assert isinstance(expression, Arithmetic)
+    sides = [_number(side, level, checks) for side in (expression.left, expression.right)]
+    tree = {_ARITHMETIC[expression.op]: sides}
+    if type.kind is not Kind.FLOAT and not is_result:
+        scale = Decimal(type.scale)
+        checks.append((tree, Decimal(INT_MIN) / scale, Decimal(INT_MAX) / scale))
+    return tree
+
+
+_ARITHMETIC = {"add": "$add", "sub": "$subtract", "mul": "$multiply"}
+
+
+def _operand(type: ValueType) -> Callable[[Any], Any]:
+    if type.kind is Kind.FLOAT:
+        return float
+    return lambda value: Decimal128(Decimal(value))
+
+
+# -- updates -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UpdatePlan:
+    """An update of one document or of many."""
+
+    entity: EntitySpec
+    text: str
+    choice: Choice
+    within: Fill
+    """The filter with the ranges; applied to the chosen ids where there are joins."""
+    update: Fill
+    has_ranges: bool
+    parents: Parents
+    shape: Shape
+
+    @property
+    def needs_transaction(self) -> bool:
+        """Whether one command is not enough."""
+        return bool(self.parents) or self.choice.joined is not None
+
+
+def compile_update(query: UpdateOne | UpdateMany, codec: Codec, shapes: dict[int, Shape]) -> UpdatePlan:
+    """Compile a slotted update."""
+    entity = query.entity
+    level = Level(codec, {entity.stored: None})
+    first: list[Condition] = []
+    if isinstance(query, UpdateOne):
+        assert isinstance(query.id, Slot)
+        first.append({"_id": Hole(query.id.index, encode=codec.encoder(entity.id.type))})
+    choice = _choose(entity, first, query.where, level)
+    changes = _changes(query.changes, level)
+    own, _ = split(query.where)
+    within = all_conditions([*first, *(condition(p, level) for p in own), *changes.ranges])
+    verb = "findAndModify" if isinstance(query, UpdateOne) else "update"
+    return UpdatePlan(
+        entity=entity,
+        text=text_of({verb: entity.stored, "query": within, "update": changes.update}),
+        choice=choice,
+        within=compile_template(within),
+        update=compile_template(changes.update),
+        has_ranges=bool(changes.ranges),
+        parents=changes.parents,
+        shape=shape_of(entity.read, codec, shapes),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClaimPlan:
+    """A claim: one `findAndModify` for each document."""
+
+    entity: EntitySpec
+    text: str
+    own: Fill
+    within: Fill
+    out_of_range: Fill | None
+    """The pipeline that gives a document where one of the first *limit* would leave its range."""
+    update: Fill
+    sort: list[tuple[str, int]]
+    limit: int
+    parents: Parents
+    shape: Shape
+
+
+def compile_claim(query: Claim, codec: Codec, shapes: dict[int, Shape]) -> ClaimPlan:
+    """Compile a slotted `Claim`, whose filter and order are of the entity's own fields."""
+    entity = query.entity
+    level = Level(codec, {entity.stored: None})
+    own, _ = split(query.where)
+    conditions = [condition(p, level) for p in own]
+    changes = _changes(query.changes, level)
+    within = all_conditions([*conditions, *changes.ranges])
+    order = query.order[: decisive(entity, query.order)]
+    sort = [(level.place(o.path), -1 if o.descending else 1) for o in order]
+    assert isinstance(query.limit, Slot)
+    misfits: Fill | None = None
+    if changes.ranges:
+        stages = [{"$match": all_conditions(conditions)}, {"$sort": dict(sort)}, {"$limit": Hole(query.limit.index)}]
+        stages += [{"$match": {"$nor": [all_conditions(changes.ranges)]}}, {"$limit": 1}, {"$project": {"_id": 1}}]
+        misfits = compile_template(stages)
+    return ClaimPlan(
+        entity=entity,
+        text=text_of({"findAndModify": entity.stored, "query": within, "sort": dict(sort), "update": changes.update}),
+        own=compile_template(all_conditions(conditions)),
+        within=compile_template(within),
+        out_of_range=misfits,
+        update=compile_template(changes.update),
+        sort=sort,
+        limit=query.limit.index,
+        parents=changes.parents,
+        shape=shape_of(entity.read, codec, shapes),
+    )
+
+
+# -- inserts and upserts -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InsertPlan:
+    """The document of a row."""
+
+    entity: EntitySpec
+    text: str
+    fill: Fill
+    """Builds the document from a row."""
+    parents: Parents
+
+
+def compile_insert(entity: EntitySpec, codec: Codec) -> InsertPlan:
+    """Compile the insertion of rows."""
+    document = row_template(entity, codec)
+    text = text_of({"insert": entity.stored, "documents": [document]})
+    return InsertPlan(entity, text, compile_template(document), _row_parents(entity))
+
+
+def _row_parents(entity: EntitySpec) -> Parents:
+    return tuple(
+        (column, index)
+        for index, column in enumerate(entity.columns)
+        if column.reference is not None and column.reference.check
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UpsertPlan:
+    """An upsert by a unique key: one `findAndModify`."""
+
+    entity: EntitySpec
+    text: str
+    key: tuple[str, ...]
+    """The unique key, as stored."""
+    filter: Fill
+    update: Fill
+    version: int | None
+    """Which bind is the version; *update* is right where it is 1, else *update_version* is."""
+    update_version: Fill | None
+    parents: Parents
+    shape: Shape
+
+
+def compile_upsert(query: Upsert, codec: Codec, shapes: dict[int, Shape]) -> UpsertPlan:
+    """Compile a slotted `Upsert`."""
+    entity = query.entity
+    document = row_template(entity, codec)
+    key = tuple(key_of(f) for f in query.on.fields)
+    filter = {name: document[name] for name in key}
+    kept = ["_id", "created_at"] if entity.timestamped else ["_id"]
+    kept = [key_of(entity.by_name[name]) if name != "_id" else name for name in kept]
+    version = key_of(entity.by_name["version"]) if entity.versioned else None
+    changed = {k: hole for k, hole in document.items() if k not in kept and k != version}
+    update: dict[str, Any] = {"$set": changed} if changed else {}
+    update["$setOnInsert"] = {k: document[k] for k in kept if k not in key}
+    update = {operator: fields for operator, fields in update.items() if fields}
+    staged: Fill | None = None
+    if version is not None:
+        # On a document that is not there yet `$inc` starts at 0.
+        update["$inc"] = {version: Int64(1)}
+        is_new = {"$eq": [{"$type": "$_id" if "_id" not in key else f"${version}"}, "missing"]}
+        stage: dict[str, Any] = {k: {"$literal": hole} for k, hole in changed.items()}
+        stage |= {k: {"$ifNull": [f"${k}", {"$literal": document[k]}]} for k in kept if k not in key}
+        stage[version] = {"$cond": [is_new, document[version], {"$add": [f"${version}", Int64(1)]}]}
+        staged = compile_template([{"$set": stage}])
+    return UpsertPlan(
+        entity=entity,
+        text=text_of({"findAndModify": entity.stored, "query": filter, "update": update, "upsert": True}),
+        key=key,
+        filter=compile_template(filter),
+        update=compile_template(update),
+        version=None if version is None else entity.columns.index(entity.by_name["version"]),
+        update_version=staged,
+        parents=_row_parents(entity),
+        shape=shape_of(entity.read, codec, shapes),
+    )
+
+
+# -- deletes -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeletePlan:
+    """A delete of one document or of many."""
+
+    entity: EntitySpec
+    text: str
+    choice: Choice
+
+
+def compile_delete(query: DeleteOne | DeleteMany, codec: Codec) -> DeletePlan:
+    """Compile a slotted delete."""
+    entity = query.entity
+    level = Level(codec, {entity.stored: None})
+    first: list[Condition] = []
+    if isinstance(query, DeleteOne):
+        assert isinstance(query.id, Slot)
+        first.append({"_id": Hole(query.id.index, encode=codec.encoder(entity.id.type))})
+    choice = _choose(entity, first, query.where, level)
+    own, _ = split(query.where)
+    tree = all_conditions([*first, *(condition(p, level) for p in own)])
+    return DeletePlan(entity, text_of({"delete": entity.stored, "filter": tree}), choice)
