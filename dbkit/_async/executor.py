@@ -56,6 +56,10 @@ class AsyncExecutor(Protocol):
         """Run an operation that changes something."""
         ...
 
+    async def refuse(self, operation: str, entity: str | None, error: InvalidInput) -> None:
+        """Take note of a write that was refused before it was sent."""
+        ...
+
 
 def locate(error: DbkitError, backend: str, operation: str, entity: str | None) -> None:
     """Say where *error* came from, where that is not yet said."""
@@ -118,6 +122,9 @@ class AsyncAutocommit:
         locate(conflict, self._backend.name, operation, entity)
         raise conflict
 
+    async def refuse(self, operation: str, entity: str | None, error: InvalidInput) -> None:
+        locate(error, self._backend.name, operation, entity)
+
 
 _HARMLESS = (NotFound, PreconditionFailed, StoredDataInvalid)
 """Answers that do not doom a transaction: the store did what it was asked."""
@@ -159,6 +166,14 @@ class AsyncInTransaction:
                 entity=entity,
             )
         return await self._run(True, operation, entity, call, *args, **kwargs)
+
+    async def refuse(self, operation: str, entity: str | None, error: InvalidInput) -> None:
+        locate(error, self._backend.name, operation, entity)
+        # Whether the client or the server finds that a write is too large is no difference that a program should see.
+        if isinstance(error, TooLarge):
+            async with self._lock:
+                if not self._over:
+                    await self.doom(error)
 
     async def _run(
         self,

@@ -388,7 +388,11 @@ class AsyncStore(Generic[E]):
             OutcomeUnknown: the connection broke, and again when it was resent.
         """
         spec = self._spec
-        row = row_of(spec, entity)
+        try:
+            row = row_of(spec, entity)
+        except InvalidInput as error:
+            await self._executor.refuse("create", spec.name, error)
+            raise
         query = Insert(spec, row)
         try:
             await self._executor.write("create", spec.name, self._operations.insert, query)
@@ -423,7 +427,11 @@ class AsyncStore(Generic[E]):
             DuplicateKey, ReferenceViolation: as `create`.
         """
         spec = self._spec
-        rows = rows_of(spec, entities, batched=batched)
+        try:
+            rows = rows_of(spec, entities, batched=batched)
+        except InvalidInput as error:
+            await self._executor.refuse("create_many", spec.name, error)
+            raise
         done = 0
         for start in range(0, len(rows), MAX_ROWS_TOUCHED):
             part = rows[start : start + MAX_ROWS_TOUCHED]
@@ -504,7 +512,11 @@ class AsyncStore(Generic[E]):
             DuplicateKey, ReferenceViolation: as `create`.
         """
         spec = self._spec
-        row = row_of(spec, entity)
+        try:
+            row = row_of(spec, entity)
+        except InvalidInput as error:
+            await self._executor.refuse("replace", spec.name, error)
+            raise
         condition, changes = replacing(spec, row)
         query = UpdateOne(spec, row[spec.columns.index(spec.id)], condition, changes)
         try:
@@ -535,7 +547,11 @@ class AsyncStore(Generic[E]):
         """
         spec = self._spec
         key = unique_key_of(spec, on)
-        values = list(row_of(spec, entity))
+        try:
+            values = list(row_of(spec, entity))
+        except InvalidInput as error:
+            await self._executor.refuse("upsert", spec.name, error)
+            raise
         for field, name in zip(key.fields, key.names, strict=True):
             if values[spec.columns.index(field)] is None:
                 raise InvalidInput(

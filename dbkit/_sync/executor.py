@@ -57,6 +57,10 @@ class Executor(Protocol):
         """Run an operation that changes something."""
         ...
 
+    def refuse(self, operation: str, entity: str | None, error: InvalidInput) -> None:
+        """Take note of a write that was refused before it was sent."""
+        ...
+
 
 def locate(error: DbkitError, backend: str, operation: str, entity: str | None) -> None:
     """Say where *error* came from, where that is not yet said."""
@@ -119,6 +123,9 @@ class Autocommit:
         locate(conflict, self._backend.name, operation, entity)
         raise conflict
 
+    def refuse(self, operation: str, entity: str | None, error: InvalidInput) -> None:
+        locate(error, self._backend.name, operation, entity)
+
 
 _HARMLESS = (NotFound, PreconditionFailed, StoredDataInvalid)
 """Answers that do not doom a transaction: the store did what it was asked."""
@@ -160,6 +167,14 @@ class InTransaction:
                 entity=entity,
             )
         return self._run(True, operation, entity, call, *args, **kwargs)
+
+    def refuse(self, operation: str, entity: str | None, error: InvalidInput) -> None:
+        locate(error, self._backend.name, operation, entity)
+        # Whether the client or the server finds that a write is too large is no difference that a program should see.
+        if isinstance(error, TooLarge):
+            with self._lock:
+                if not self._over:
+                    self.doom(error)
 
     def _run(
         self,

@@ -389,7 +389,11 @@ class Store(Generic[E]):
             OutcomeUnknown: the connection broke, and again when it was resent.
         """
         spec = self._spec
-        row = row_of(spec, entity)
+        try:
+            row = row_of(spec, entity)
+        except InvalidInput as error:
+            self._executor.refuse("create", spec.name, error)
+            raise
         query = Insert(spec, row)
         try:
             self._executor.write("create", spec.name, self._operations.insert, query)
@@ -424,7 +428,11 @@ class Store(Generic[E]):
             DuplicateKey, ReferenceViolation: as `create`.
         """
         spec = self._spec
-        rows = rows_of(spec, entities, batched=batched)
+        try:
+            rows = rows_of(spec, entities, batched=batched)
+        except InvalidInput as error:
+            self._executor.refuse("create_many", spec.name, error)
+            raise
         done = 0
         for start in range(0, len(rows), MAX_ROWS_TOUCHED):
             part = rows[start : start + MAX_ROWS_TOUCHED]
@@ -505,7 +513,11 @@ class Store(Generic[E]):
             DuplicateKey, ReferenceViolation: as `create`.
         """
         spec = self._spec
-        row = row_of(spec, entity)
+        try:
+            row = row_of(spec, entity)
+        except InvalidInput as error:
+            self._executor.refuse("replace", spec.name, error)
+            raise
         condition, changes = replacing(spec, row)
         query = UpdateOne(spec, row[spec.columns.index(spec.id)], condition, changes)
         try:
@@ -536,7 +548,11 @@ class Store(Generic[E]):
         """
         spec = self._spec
         key = unique_key_of(spec, on)
-        values = list(row_of(spec, entity))
+        try:
+            values = list(row_of(spec, entity))
+        except InvalidInput as error:
+            self._executor.refuse("upsert", spec.name, error)
+            raise
         for field, name in zip(key.fields, key.names, strict=True):
             if values[spec.columns.index(field)] is None:
                 raise InvalidInput(

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from dbkit import retry
 from dbkit._async import executor as async_module
 from dbkit._async.executor import AsyncAutocommit, AsyncInTransaction
 from dbkit._sync import executor as sync_module
@@ -54,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     async def asleep(seconds: float) -> None:
         clock.sleep(seconds)
 
-    for module in (sync_module, async_module):
+    for module in (sync_module, async_module, retry):
         monkeypatch.setattr(module, "monotonic", clock.monotonic)
     monkeypatch.setattr(sync_module, "sleep", clock.sleep)
     monkeypatch.setattr(async_module, "asleep", asleep)
@@ -196,6 +197,21 @@ def test_a_lock_that_was_waited_for_is_not_waited_for_again(both: Both, clock: C
     assert clock.now - started == LOCK_WAIT_S
 
 
+def test_pauses_end_by_time_and_by_attempts(clock: Clock) -> None:
+    assert list(retry.pauses(0)) == []
+    assert len(list(retry.pauses(60, attempts=4))) == 3
+    assert list(retry.pauses(60, attempts=1)) == []
+    waits = retry.pauses(1.0, first_s=0.1, most_s=0.4)
+    started, spent = clock.now, []
+    for pause in waits:
+        spent.append(pause)
+        clock.sleep(pause)
+    assert clock.now - started <= 1.0
+    assert all(
+        least <= pause <= 2 * least for least, pause in zip((0.05, 0.1, 0.2, 0.2), spent, strict=False)
+    )
+
+
 def test_another_error_ends_the_retries(both: Both, clock: Clock) -> None:
     calls = Calls(Conflict("1"), DuplicateKey("taken"))
     with pytest.raises(DuplicateKey) as caught:
@@ -322,6 +338,20 @@ def test_too_large_dooms_when_it_wrote(both: Both) -> None:
     with pytest.raises(TooLarge):
         both.call(tx, "write", Calls(TooLarge("more than 10,000 rows")))
     assert ended.ended == ["rollback"]
+
+
+def test_too_large_dooms_before_it_is_sent_too(both: Both) -> None:
+    """Whether the client or the server finds it is no difference that a program should see."""
+    tx, ended = both.transaction()
+    refused = InvalidInput("not sent")
+    both.run(tx.refuse, "create", "User", refused)
+    assert ended.ended == []
+    assert (refused.operation, refused.entity, refused.backend) == ("create", "User", "fake")
+    both.run(tx.refuse, "create_many", "User", TooLarge("10,001 rows"))
+    assert ended.ended == ["rollback"]
+    with pytest.raises(TransactionAborted):
+        both.run(tx.finish)
+    both.run(both.autocommit.refuse, "create", "User", TooLarge("x"))
 
 
 def test_a_read_only_transaction_refuses_writes_unsent(both: Both) -> None:
