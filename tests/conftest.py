@@ -49,16 +49,21 @@ def mongo_server(shelf: Shelf) -> Server:
 
 def _kinds(item: pytest.Item) -> Iterator[Kind]:
     names = getattr(item, "fixturenames", ())
-    yield from (kind for name, kind in FIXTURES.items() if name in names)
+    for name, kind in FIXTURES.items():
+        if name in names:
+            yield kind
     callspec: Any = getattr(item, "callspec", None)
-    for store in callspec.params.values() if callspec else ():
-        if isinstance(store, tuple) and len(store) == 2 and store[1] in SERVERS:
-            yield SERVERS[store[1]]
+    stores: list[Any] = (
+        [callspec.params.get(name) for name in ("kit_store", "dbkit_store")] if callspec else []
+    )
+    for _, asked in filter(None, stores):
+        if asked in SERVERS:
+            yield SERVERS[asked]
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     """Start the servers that the collected tests need, and say in the heading which they are, or why not."""
     if config.option.collectonly:
         return []
-    kinds = dict.fromkeys(kind for item in items for kind in _kinds(item))
+    kinds: dict[Kind, None] = dict.fromkeys(kind for item in items for kind in _kinds(item))
     return [f"server: {plugin.shelf(config).server(kind).describe()}" for kind in kinds]

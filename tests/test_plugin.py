@@ -44,7 +44,12 @@ def test_db_runs_on_each_store_with_an_empty_schema(project: pytest.Pytester) ->
     result = project.runpytest_subprocess(*PLUGINS, "-v", "--dbkit-stores", "memory,sqlite")
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines_random(
-        ["*test_first[[]memory[]]*", "*test_first[[]sqlite[]]*", "*test_second[[]memory[]]*", "*test_second[[]sqlite[]]*"]
+        [
+            "*test_first[[]memory[]]*",
+            "*test_first[[]sqlite[]]*",
+            "*test_second[[]memory[]]*",
+            "*test_second[[]sqlite[]]*",
+        ]
     )
 
 
@@ -81,14 +86,18 @@ def test_a_url_is_a_store(project: pytest.Pytester) -> None:
         *PLUGINS, "-v", "--dbkit-stores", "sqlite:///one.db,memory://named,sqlite:///two.db"
     )
     result.assert_outcomes(passed=6)
-    result.stdout.fnmatch_lines_random(["*test_first[[]sqlite[]]*", "*test_first[[]sqlite-2[]]*", "*test_first[[]memory[]]*"])
+    result.stdout.fnmatch_lines_random(
+        ["*test_first[[]sqlite[]]*", "*test_first[[]sqlite-2[]]*", "*test_first[[]memory[]]*"]
+    )
 
 
 def test_an_unknown_store_is_a_usage_error(project: pytest.Pytester) -> None:
     project.makepyfile(TESTS)
     result = project.runpytest_subprocess(*PLUGINS, "--dbkit-stores", "memory,orcale")
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*'orcale' is no store; known: memory, sqlite, postgresql, mongodb, mongomock*"])
+    result.stdout.fnmatch_lines(
+        ["*'orcale' is no store; known: memory, sqlite, postgresql, mongodb, mongomock*"]
+    )
 
 
 def test_entities_must_be_named(pytester: pytest.Pytester) -> None:
@@ -116,18 +125,24 @@ def test_options_go_to_connect(project: pytest.Pytester) -> None:
 NOWHERE = {"DBKIT_TEST_POSTGRES_URL": "postgresql://nobody:hunter2@127.0.0.1:1/none"}
 
 
-def test_a_missing_server_is_a_skip_that_says_why(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_a_skip_that_says_why(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)
     project.makepyfile(TESTS)
     result = project.runpytest_subprocess(*PLUGINS, "-rs", "-k", "first and postgresql")
     result.assert_outcomes(skipped=1, deselected=7)
-    result.stdout.fnmatch_lines(["SKIPPED * postgresql is not there: the server that DBKIT_TEST_POSTGRES_URL names*"])
+    result.stdout.fnmatch_lines(
+        ["SKIPPED * postgresql is not there: the server that DBKIT_TEST_POSTGRES_URL names*"]
+    )
     assert "hunter2" not in result.stdout.str() + result.stderr.str()
 
 
 @pytest.mark.parametrize("how", ["named", "in CI"])
-def test_a_missing_server_is_a_failure(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_a_missing_server_is_a_failure(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)
     if how == "in CI":

@@ -10,7 +10,7 @@ import contextlib
 import faulthandler
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,7 +58,9 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         f"(default: what can be had of {', '.join(DEFAULT_STORES)})",
     )
     parser.add_argument("--colour", choices=[*COLOURS, "both"], default="both")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table there, for the docs")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="also write the table there, for the docs"
+    )
     parser.add_argument("--rule", default="", metavar="SUBSTRING", help="only rules whose name has it")
     return parser.parse_args(arguments)
 
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Step]:
+def _progress(total: int) -> Generator[Step]:
     """Show how far the run is, on standard error: a bar by rich on a terminal, a line now and then elsewhere."""
     if sys.stderr.isatty() and find_spec("rich") is not None:
         from rich.console import Console

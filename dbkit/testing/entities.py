@@ -13,6 +13,13 @@ from uuid import UUID
 
 from dbkit import Embedded, Entity, Mapped, Record, Versioned, field
 
+EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _epoch() -> datetime:
+    """Return what a moment is unless it is given, so that entities are made without the clock."""
+    return EPOCH
+
 
 class Colour(Enum):
     """An enum of str."""
@@ -65,7 +72,7 @@ class Zoo(Entity, name="kit_zoo"):
     money_n: Mapped[Decimal | None] = field(default=None, max_digits=18, decimal_places=6)
     flag: Mapped[bool] = field(default=False)
     flag_n: Mapped[bool | None] = field(default=None)
-    moment: Mapped[datetime] = field(default_factory=lambda: EPOCH)
+    moment: Mapped[datetime] = field(default_factory=_epoch)
     moment_n: Mapped[datetime | None] = field(default=None)
     on_day: Mapped[date] = field(default=date(1970, 1, 1))
     on_day_n: Mapped[date | None] = field(default=None)
@@ -185,12 +192,9 @@ class Sale(Entity, name="kit_sales"):
     amount: Mapped[Decimal | None] = field(default=None, max_digits=18, decimal_places=4)
     units: Mapped[int | None] = field(default=None)
     weight: Mapped[float | None] = field(default=None)
-    sold_at: Mapped[datetime] = field(default_factory=lambda: EPOCH)
+    sold_at: Mapped[datetime] = field(default_factory=_epoch)
     returned_at: Mapped[datetime | None] = field(default=None)
 
-
-EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-"""What `Zoo.moment` is unless it is given: a factory's value, so that each entity is made without the clock."""
 
 FAMILY: tuple[type[Any], ...] = (Country, Number, Author, Book, Chapter)
 """The entities with checked references, parents first."""

@@ -24,7 +24,7 @@ COLOURS: tuple[Colour, ...] = ("sync", "async")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class NotApplicable(Exception):  # noqa: N818  # an answer, not an error
+class NotApplicable(Exception):  # an answer, not an error
     """Raised by a rule where the store has nothing that it could be about; counted as not run, with this reason."""
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -36,9 +36,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dbkit", "databases on every store")
     what = "stores that tests with `db` and `adb` run on: names (memory, sqlite, postgresql, mongodb, mongomock) or URLs"
     group.addoption(
-        _OPTION, metavar="STORES", help=f"{what}, separated by commas; named ones must be there (default: what can be had)"
+        _OPTION,
+        metavar="STORES",
+        help=f"{what}, separated by commas; named ones must be there (default: what can be had)",
     )
-    parser.addini("dbkit_stores", f"{what}; what --dbkit-stores is unless it is given", type="args", default=[])
+    parser.addini(
+        "dbkit_stores", f"{what}; what --dbkit-stores is unless it is given", type="args", default=[]
+    )
 
 
 def asked(config: pytest.Config) -> tuple[dict[str, str], bool]:
@@ -62,7 +66,7 @@ def shelf(config: pytest.Config) -> Shelf:
     return found
 
 
-def missing(store: NotRun, *, named: bool) -> None:
+def missing(store: NotRun, *, named: bool) -> NoReturn:
     """Skip the test, as its store cannot be had; fail it where the store was named, or in continuous integration."""
     from dbkit.testing.servers import missing_is_failure
 
@@ -76,7 +80,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes `db` or `adb` once for each store."""
     if "dbkit_store" in metafunc.fixturenames:
         stores, _ = asked(metafunc.config)
-        metafunc.parametrize("dbkit_store", list(stores.items()), ids=list(stores), indirect=True, scope="session")
+        metafunc.parametrize(
+            "dbkit_store", list(stores.items()), ids=list(stores), indirect=True, scope="session"
+        )
 
 
 @pytest.fixture
@@ -98,15 +104,18 @@ def dbkit_options() -> dict[str, Any]:
 def dbkit_store(request: pytest.FixtureRequest) -> Store:
     """Return the store that the test runs on: `label` and `url` of a database that is the session's own."""
     label, name = request.param
+    from dbkit.testing.stores import NotRun
+
     found = shelf(request.config).store(label, name)
-    if not found:
+    if isinstance(found, NotRun):
         missing(found, named=asked(request.config)[1])
-        raise AssertionError  # missing() always raises
     return found
 
 
 @pytest.fixture
-def db(dbkit_store: Store, dbkit_entities: list[type[Any]], dbkit_options: dict[str, Any]) -> Iterator[Database]:
+def db(
+    dbkit_store: Store, dbkit_entities: list[type[Any]], dbkit_options: dict[str, Any]
+) -> Iterator[Database]:
     """Return a database on the test's store, with an empty schema of `dbkit_entities`."""
     from dbkit import connect
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,6 +17,13 @@ __all__ = ["Column", "Report"]
 # The worst first: what a cell shows when the colours differ.
 _ORDER: tuple[Status, ...] = ("FAILED", "not run", "refused", "passed")
 _STYLES: dict[Status, str] = {"FAILED": "bold red", "not run": "yellow", "refused": "cyan", "passed": "green"}
+
+_INTRODUCTION = """\
+Each rule says what an operation means, on every store. It is stated once, in `dbkit.testing`, and ran here in {colours} \
+form on"""
+_LEGEND = """\
+*passed* in all colours; *refused* by the flag that the store answers no to (`Unsupported`, before anything is sent); *not \
+run*, and why. What needs a real `mongod` is never counted as passed on a surrogate."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Report:
     def cell(self, rule: Rule, column: Column) -> tuple[Status, str]:
         """Return the status of a rule on a store, and what stands in brackets behind it."""
         found = {colour: self.outcomes[rule.name, column.label, colour] for colour in column.infos}
-        worst = min((o.status for o in found.values()), key=_ORDER.index)
+        ended = {o.status for o in found.values()}
+        worst = next(status for status in _ORDER if status in ended)
         colours = [colour for colour, o in found.items() if o.status == worst]
         whys = dict.fromkeys(found[c].why for c in colours if found[c].why)
         notes = [] if worst == "passed" else list(whys)
@@ -119,15 +126,13 @@ class Report:
             "",
             "<!-- Written by `make conformance`; do not edit. -->",
             "",
-            "Each rule says what an operation means, on every store. It is stated once, in `dbkit.testing`, and ran here "
-            f"in {' and '.join(colours)} form on",
+            _INTRODUCTION.format(colours=" and ".join(colours)),
             "",
             *(f"- {column.heading}" for column in self.columns),
             "",
             f"{self.summary()}.",
             "",
-            "*passed* in all colours; *refused* by the flag that the store answers no to (`Unsupported`, before anything is "
-            "sent); *not run*, and why. What needs a real `mongod` is never counted as passed on a surrogate.",
+            _LEGEND,
             "",
         ]
         head = "| rule | " + " | ".join(column.label for column in self.columns) + " |"

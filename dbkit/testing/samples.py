@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from dbkit.testing.entities import Address, Colour, Level, Place, Zoo
 
 __all__ = ["KINDS", "ODD_KEYS", "Kind", "assert_same", "every_kind", "in_order", "same_json", "shuffled"]
@@ -33,6 +35,7 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+# fmt: off
 KINDS: dict[str, Kind] = {
     # U+FFFD before U+10000: by code point, where UTF-16 (and so Java's and JavaScript's order) has it after.
     "text": Kind(
@@ -103,6 +106,7 @@ KINDS: dict[str, Kind] = {
     "literal": Kind("word", "word_n", ("no", "yes")),
 }
 """By what a report calls them."""
+# fmt: on
 
 ODD_KEYS: tuple[str, ...] = (
     "", " ", ".", "a.b", "a.b.c", ".a", "a.", "$", "$set", "$ne", "a$b", "_id", "id", "0", "-1", "key with spaces", "ключ", "😀",
@@ -121,7 +125,11 @@ def every_kind(position: int) -> Zoo:
         real_n=(-0.5, 0.1, 1e300)[position],
         money_n=(Decimal("-1.500000"), Decimal("0.000001"), Decimal("7.250000"))[position],
         flag_n=(False, True, True)[position],
-        moment_n=(_moment("1960-05-05T05:05:05.005Z"), _moment("2000-01-01T00:00Z"), _moment("2038-01-19T03:14:08Z"))[position],
+        moment_n=(
+            _moment("1960-05-05T05:05:05.005Z"),
+            _moment("2000-01-01T00:00Z"),
+            _moment("2038-01-19T03:14:08Z"),
+        )[position],
         on_day_n=(date(1900, 1, 1), date(2000, 1, 1), date(2100, 1, 1))[position],
         clock_n=(time(1), time(12, 30), time(23, 59, 59, 5))[position],
         span_n=(timedelta(seconds=-1), timedelta(0), timedelta(days=3))[position],
@@ -131,50 +139,59 @@ def every_kind(position: int) -> Zoo:
         level_n=(Level.LOW, Level.HIGH, Level.HIGH)[position],
         word_n=("no", "yes", "yes")[position],
         address_n=Address(city=("Aachen", "Bonn", "Celle")[position], floor=position, place=places[0]),
-        extra_n={"n": (-1, 0, 2.5)[position], "s": ("B", "a", "é")[position], "b": (False, True, True)[position]},
+        extra_n={
+            "n": (-1, 0, 2.5)[position],
+            "s": ("B", "a", "é")[position],
+            "b": (False, True, True)[position],
+        },
         tags_n=["x", ("B", "a", "é")[position]],
     )
 
 
 def assert_same(found: Any, expected: Any, where: str = "") -> None:
     """Assert that both are equal *with their types*: in Python `True == 1 == 1.0` and `Decimal("1.1") == Decimal("1.10")`."""
-    assert type(found) is type(expected), f"{where}: {type(found).__name__}, not {type(expected).__name__}"
-    if isinstance(expected, dict):
+    # Not isinstance: it would narrow Any to containers of unknown things.
+    kind: Any = type(expected)
+    assert type(found) is kind, f"{where}: {type(found).__name__}, not {kind.__name__}"
+    if issubclass(kind, dict):
         assert found.keys() == expected.keys(), f"{where}: other keys: {found.keys() ^ expected.keys()}"
         for name, value in expected.items():
             assert_same(found[name], value, f"{where}[{name!r}]")
-    elif isinstance(expected, list | tuple):
+    elif issubclass(kind, list | tuple):
         assert len(found) == len(expected), f"{where}: {len(found)} elements, not {len(expected)}"
         for place, value in enumerate(expected):
             assert_same(found[place], value, f"{where}[{place}]")
-    elif hasattr(type(expected), "model_fields"):
-        assert_same(found.__dict__, expected.__dict__, where or type(expected).__name__)
+    elif issubclass(kind, BaseModel):
+        assert_same(found.__dict__, expected.__dict__, where or kind.__name__)
     else:
         assert found == expected, f"{where}: {found!r}, not {expected!r}"
-        if isinstance(expected, Decimal):
+        if kind is Decimal:
             assert found.as_tuple() == expected.as_tuple(), f"{where}: {found!r}, not {expected!r}"
-        if isinstance(expected, float):
+        if kind is float:
             assert math.copysign(1, found) == math.copysign(1, expected), f"{where}: the sign of zero"
-        if isinstance(expected, datetime):
+        if kind is datetime:
             assert found.utcoffset() == expected.utcoffset(), f"{where}: another time zone"
 
 
 def same_json(found: Any, expected: Any) -> bool:
     """Whether two JSON values are equal where int or float is not promised, but bool is no number."""
-    if isinstance(expected, bool) or expected is None or isinstance(expected, str):
-        return type(found) is type(expected) and bool(found == expected)
-    if isinstance(expected, int | float):
-        return isinstance(found, int | float) and not isinstance(found, bool) and found == expected
-    if isinstance(expected, dict):
-        return isinstance(found, dict) and found.keys() == expected.keys() and all(same_json(found[k], v) for k, v in expected.items())
-    return isinstance(found, list) and len(found) == len(expected) and all(map(same_json, found, expected))
+    kinds: set[Any] = {type(found), type(expected)}
+    if kinds <= {int, float}:
+        return bool(found == expected)
+    if len(kinds) > 1:
+        return False
+    if kinds == {dict}:
+        return bool(found.keys() == expected.keys()) and all(
+            same_json(found[k], v) for k, v in expected.items()
+        )
+    if kinds == {list}:
+        return len(found) == len(expected) and all(map(same_json, found, expected))
+    return bool(found == expected)
 
 
 def shuffled(values: Sequence[Any]) -> list[Any]:
     """Return the values in an order that is neither theirs nor its reverse, and always the same."""
     return [*values[1::3], *reversed(values[2::3]), *values[0::3]]
-
-
 
 
 def in_order(entities: Iterable[Any], *keys: str) -> list[Any]:

@@ -138,7 +138,7 @@ class Shelf:
             return Store(label, asked, "named by its URL")
         if asked in _SERVERS:
             server = self.server(_SERVERS[asked][0])
-            if not server:
+            if isinstance(server, Missing):
                 return NotRun(label, server.reason + (f" ({server.hint})" if server.hint else ""))
             url = fresh_database(server)
             self._databases.append((server, url))
@@ -161,9 +161,9 @@ class Shelf:
             if server.is_running and not server.is_private:
                 with contextlib.suppress(OSError):
                     drop_database(server, url)
-        for kind, server in self._servers.items():
-            if server and kind not in self._given:
-                server.stop()
+        for kind, found in self._servers.items():
+            if isinstance(found, Server) and kind not in self._given:
+                found.stop()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._databases, self._servers, self._stores, self._folder = [], {}, {}, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,8 @@ __all__ = ["Raised", "Watch", "raises"]
 X = TypeVar("X", bound=Exception)
 # What only frames a read or a write: a transaction's beginning and end, and settings.
 _CONTROL = re.compile(
-    r"\s*(BEGIN|COMMIT|ROLLBACK|START|SET|SAVEPOINT|RELEASE|END|commitTransaction|abortTransaction)\b", re.IGNORECASE
+    r"\s*(BEGIN|COMMIT|ROLLBACK|START|SET|SAVEPOINT|RELEASE|END|commitTransaction|abortTransaction)\b",
+    re.IGNORECASE,
 )
 
 
@@ -26,7 +27,7 @@ class Raised(Generic[X]):
 
 
 @contextmanager
-def raises(*kinds: type[X]) -> Iterator[Raised[X]]:
+def raises(*kinds: type[X]) -> Generator[Raised[X]]:
     """Assert that the block raises one of exactly these classes: a subclass is another answer."""
     raised: Raised[X] = Raised()
     names = " or ".join(kind.__name__ for kind in kinds)
@@ -35,8 +36,8 @@ def raises(*kinds: type[X]) -> Iterator[Raised[X]]:
     except kinds as error:
         if type(error) not in kinds:
             raise AssertionError(f"{type(error).__name__} instead of {names}") from error
-        if isinstance(error, DbkitError):
-            assert str(error), f"{names} without a message"
+        if isinstance(error, DbkitError) and not str(error):
+            raise AssertionError(f"{names} without a message") from error
         raised.error = error
     else:
         raise AssertionError(f"{names} was not raised")

@@ -24,7 +24,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases: list[Any] = []
     for label, asked in stores.items():
         marks = [pytest.mark.server] if asked in {"postgresql", "mongodb"} else []
-        cases += [pytest.param((label, asked), colour, id=f"{label}-{colour}", marks=marks) for colour in COLOURS]
+        cases += [
+            pytest.param((label, asked), colour, id=f"{label}-{colour}", marks=marks) for colour in COLOURS
+        ]
     metafunc.parametrize(("kit_store", "colour"), cases)
 
 
@@ -39,7 +41,6 @@ def _check(rule: Rule, config: pytest.Config, label: str, asked: str, colour: Co
     info = _info(config, label, asked, colour)
     if isinstance(info, NotRun):
         plugin.missing(info, named=plugin.asked(config)[1])
-        return
     known = decide(rule, info)
     if known is not None:
         why = f"refused by the flag {known.why}" if known.status == "refused" else known.why

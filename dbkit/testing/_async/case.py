@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -30,19 +30,19 @@ class AsyncNumberedWork(Protocol):
 class AsyncCase:
     """One rule on one store.
 
-        @rule("writes")
-        async def created_is_found(case: AsyncCase) -> None:
-            \"""What was created is found by its id.\"""
-            async with case.database(Plain) as db:
-                made = await db.store(Plain).create(Plain(name="x"))
-                assert await db.store(Plain).get(made.id) == made
+    @rule("writes")
+    async def created_is_found(case: AsyncCase) -> None:
+        \"""What was created is found by its id.\"""
+        async with case.database(Plain) as db:
+            made = await db.store(Plain).create(Plain(name="x"))
+            assert await db.store(Plain).get(made.id) == made
     """
 
     def __init__(self, store: StoreInfo) -> None:
         self.store = store
 
     @asynccontextmanager
-    async def database(self, *entities: type[Any], **options: Any) -> AsyncIterator[AsyncDatabase]:
+    async def database(self, *entities: type[Any], **options: Any) -> AsyncGenerator[AsyncDatabase]:
         """Open a database with a fresh, empty schema of *entities*, dropped at the end.
 
         *options* are those of `aconnect`.
@@ -57,7 +57,7 @@ class AsyncCase:
                 await db.drop_schema()
 
     @asynccontextmanager
-    async def connect(self, *entities: type[Any], **options: Any) -> AsyncIterator[AsyncDatabase]:
+    async def connect(self, *entities: type[Any], **options: Any) -> AsyncGenerator[AsyncDatabase]:
         """Open another database object on the same data: nothing is created, nothing dropped."""
         async with aconnect(self.store.url, entities=entities, **options) as db:
             yield db

@@ -34,7 +34,9 @@ class AsyncLabelled:
         """Assert that *where* takes exactly the rows in *expected*, and `~where` exactly the others."""
         wanted = expected.split()
         others = " ".join(label for label in self.entities if label not in wanted)
-        assert await self.found(where) == expected, f"{where} took {await self.found(where)!r}, not {expected!r}"
+        assert await self.found(where) == expected, (
+            f"{where} took {await self.found(where)!r}, not {expected!r}"
+        )
         negated = await self.found(~where)
         assert negated == others, f"~({where}) took {negated!r}, not {others!r}"
         assert await self.store.count(where) == len(wanted), f"count({where})"
@@ -61,7 +63,11 @@ class AsyncPager:
             after = page.next_cursor
 
     async def check(
-        self, expected: Sequence[Any], *where: Filter, limits: Sequence[int] = (1, 3, 50), order_by: Any = None
+        self,
+        expected: Sequence[Any],
+        *where: Filter,
+        limits: Sequence[int] = (1, 3, 50),
+        order_by: Any = None,
     ) -> None:
         """Assert that `find`, pages of each of *limits*, and `iterate` give the ids *expected*, in this order."""
         found = await self.store.find(*where, order_by=order_by, limit=10_000)

@@ -16,7 +16,12 @@ from .checks import AsyncLabelled
 
 async def _integers(db: Any) -> AsyncLabelled:
     return await AsyncLabelled.make(
-        db.store(Zoo), n=Zoo(), a=Zoo(integer_n=1), b=Zoo(integer_n=3), c=Zoo(integer_n=3, integer=1), d=Zoo(integer_n=5)
+        db.store(Zoo),
+        n=Zoo(),
+        a=Zoo(integer_n=1),
+        b=Zoo(integer_n=3),
+        c=Zoo(integer_n=3, integer=1),
+        d=Zoo(integer_n=5),
     )
 
 
@@ -46,7 +51,7 @@ async def null_is_asked_for_by_name(case: AsyncCase) -> None:
         await rows.takes(Zoo.integer_n != None, "a b c d")  # noqa: E711
         await rows.takes(~~Zoo.integer_n.is_null(), "n")
         await rows.takes(Zoo.integer.is_null(), "")
-        await rows.takes(Zoo.id != None, "n a b c d")  # noqa: E711
+        await rows.takes(~Zoo.id.is_null(), "n a b c d")
 
 
 @rule("filters")
@@ -127,7 +132,8 @@ async def filters_are_two_valued_on_every_kind(case: AsyncCase) -> None:
                 await rows.takes(field > y, "c")
                 await rows.takes(field >= y, "b c")
                 await rows.takes(field.between(x, y), "a b")
-        for field, value in ((Zoo.flag_n, True), (Zoo.level_n, Level.HIGH), (Zoo.word_n, "yes")):
+        pairs: list[tuple[Any, Any]] = [(Zoo.flag_n, True), (Zoo.level_n, Level.HIGH), (Zoo.word_n, "yes")]
+        for field, value in pairs:
             await rows.takes(field == value, "b c")
             await rows.takes(field != value, "n a")
             await rows.takes(field.in_([value, None]), "n b c")
@@ -204,9 +210,9 @@ async def dict_keys_are_reached_in_nullable_dicts(case: AsyncCase) -> None:
 
 @rule("filters")
 async def leaves_of_nested_models_are_two_valued(case: AsyncCase) -> None:
-    """via into a nested model: a null model, or a null one inside it, makes every leaf null."""
-    floor: FieldRef = via(Zoo.address_n, Address.floor)
-    latitude: FieldRef = via(Zoo.address_n, via(Address.place, Place.latitude))
+    """Via into a nested model: a null model, or a null one inside it, makes every leaf null."""
+    floor: FieldRef[Any] = via(Zoo.address_n, Address.floor)
+    latitude: FieldRef[Any] = via(Zoo.address_n, via(Address.place, Place.latitude))
     async with case.database(Zoo) as db:
         rows = await AsyncLabelled.make(
             db.store(Zoo),
@@ -230,14 +236,34 @@ async def leaves_of_nested_models_are_two_valued(case: AsyncCase) -> None:
 @rule("filters")
 async def operators_in_values_are_values(case: AsyncCase) -> None:
     """What looks like an operator, a field or SQL is text like any other, in values and in stored data."""
-    texts = ["$ne", "$name", "$$ROOT", "{'$ne': null}", "' OR 1=1 --", "%s", ":1", "?", "{}", "NULL", "\\'", "*", "^a", "a.b"]
+    texts = [
+        "$ne",
+        "$name",
+        "$$ROOT",
+        "{'$ne': null}",
+        "' OR 1=1 --",
+        "%s",
+        ":1",
+        "?",
+        "{}",
+        "NULL",
+        "\\'",
+        "*",
+        "^a",
+        "a.b",
+    ]
     async with case.database(Plain, Sheet) as db:
         store = db.store(Plain)
         await store.create_many(Plain(name=text, n=place) for place, text in enumerate(texts))
         for place, text in enumerate(texts):
             assert [e.n for e in await store.find(Plain.name == text)] == [place], text
             assert [e.n for e in await store.find(Plain.name.in_([text]))] == [place], text
-            assert [e.n for e in await store.find(Plain.name.starts_with(text), Plain.name.contains(text), limit=1)] == [place]
-            changed = await store.update((await store.find_one(Plain.n == place)).id, Plain.name.set(text + text))
+            assert [
+                e.n
+                for e in await store.find(Plain.name.starts_with(text), Plain.name.contains(text), limit=1)
+            ] == [place]
+            changed = await store.update(
+                (await store.find(Plain.n == place))[0].id, Plain.name.set(text + text)
+            )
             assert changed.name == text + text
         assert await store.count() == len(texts)

@@ -18,7 +18,9 @@ NOWHERE = UUID("00000000-0000-7000-8000-00000000dead")
 
 async def _loose(db: Any) -> AsyncLabelled:
     """Make children whose parent is null, missing, null in the field, low, middle and high."""
-    parents = {label: Plain(name=label, n=n) for label, n in (("null", None), ("low", 1), ("mid", 3), ("high", 5))}
+    parents = {
+        label: Plain(name=label, n=n) for label, n in (("null", None), ("low", 1), ("mid", 3), ("high", 5))
+    }
     await db.store(Plain).create_many(parents.values())
     return await AsyncLabelled.make(
         db.store(Loose),
@@ -66,7 +68,10 @@ async def via_orders_missing_parents_first(case: AsyncCase) -> None:
         rows = await _loose(db)
         assert await rows.found(order_by=n) == "none gone null low mid high"
         assert await rows.found(order_by=n.desc()) == "high mid low null gone none"
-        assert await rows.found(order_by=(via(Loose.parent, Plain.name), Loose.id.desc())) == "gone none high low mid null"
+        assert (
+            await rows.found(order_by=(via(Loose.parent, Plain.name), Loose.id.desc()))
+            == "gone none high low mid null"
+        )
         assert await rows.found(n > 1, order_by=n.desc()) == "high mid"
 
 
@@ -74,7 +79,9 @@ async def via_orders_missing_parents_first(case: AsyncCase) -> None:
 async def any_related_asks_for_a_child(case: AsyncCase) -> None:
     """any_related takes entities with at least one child that meets all its filters; ~ those without one."""
     async with case.database(Loose, Plain) as db:
-        rows = await AsyncLabelled.make(db.store(Plain), none=Plain(), one=Plain(n=1), two=Plain(n=2), null=Plain(n=3))
+        rows = await AsyncLabelled.make(
+            db.store(Plain), none=Plain(), one=Plain(n=1), two=Plain(n=2), null=Plain(n=3)
+        )
         one, two, null = (rows.entities[label].id for label in ("one", "two", "null"))
         await db.store(Loose).create_many(
             [
@@ -90,7 +97,9 @@ async def any_related_asks_for_a_child(case: AsyncCase) -> None:
         await rows.takes(any_related(Loose.parent), "one two null")
         await rows.takes(any_related(Loose.parent, Loose.label == "x"), "one two")
         await rows.takes(any_related(Loose.parent, Loose.label == "x", Loose.n == 1), "one")
-        await rows.takes(any_related(Loose.parent, Loose.label == "x") & any_related(Loose.parent, Loose.n == 1), "one two")
+        await rows.takes(
+            any_related(Loose.parent, Loose.label == "x") & any_related(Loose.parent, Loose.n == 1), "one two"
+        )
         await rows.takes(any_related(Loose.parent, Loose.n != 1), "two null")
         await rows.takes(any_related(Loose.parent, ~(Loose.n == 1)), "two null")
         await rows.takes(any_related(Loose.parent, Loose.n.is_null()), "null")
@@ -103,9 +112,11 @@ async def any_related_asks_for_a_child(case: AsyncCase) -> None:
 
 @rule("filters", needs=("views", "checked_references"))
 async def via_nests(case: AsyncCase) -> None:
-    """via goes through several references, into a parent's nested model, and back to the same entity."""
+    """Via goes through several references, into a parent's nested model, and back to the same entity."""
     async with case.database(*FAMILY) as db:
-        await db.store(Country).create_many([Country(id="DE", name="Germany", people=80), Country(id="FR", name="France")])
+        await db.store(Country).create_many(
+            [Country(id="DE", name="Germany", people=80), Country(id="FR", name="France")]
+        )
         ada = Author(name="Ada", country="DE", address=Address(city="Bonn", floor=2))
         bob = Author(name="Bob", country="FR", mentor=ada.id)
         cyd = Author(name="Cyd", mentor=bob.id, address=Address(city="Lyon"))
@@ -123,11 +134,15 @@ async def via_nests(case: AsyncCase) -> None:
         await rows.takes(via(Book.author, via(Author.country, Country.people)).is_null(), "b c")
         await rows.takes(via(Book.author, via(Author.mentor, Author.name)) == "Ada", "b")
         await rows.takes(via(Book.author, via(Author.mentor, via(Author.mentor, Author.name))) == "Ada", "c")
-        await rows.takes(via(Book.author, via(Author.mentor, via(Author.country, Country.id))).in_(["FR", None]), "a c")
+        await rows.takes(
+            via(Book.author, via(Author.mentor, via(Author.country, Country.id))).in_(["FR", None]), "a c"
+        )
         await rows.takes(via(Book.author, via(Author.address, Address.city)) == "Bonn", "a")
         await rows.takes(via(Book.author, via(Author.address, Address.floor)).is_null(), "b c")
         await rows.takes(via(Book.editor, Author.name) == "Ada", "b")
-        await rows.takes((via(Book.editor, Author.name) != "Ada") & (via(Book.author, Author.name) != "Cyd"), "a")
+        await rows.takes(
+            (via(Book.editor, Author.name) != "Ada") & (via(Book.author, Author.name) != "Cyd"), "a"
+        )
         assert await rows.found(order_by=(country.desc(), Book.title)) == "a b c"
 
 
@@ -135,12 +150,19 @@ async def via_nests(case: AsyncCase) -> None:
 async def any_related_nests(case: AsyncCase) -> None:
     """any_related nests, stands beside via, and works for an entity that refers to itself."""
     async with case.database(*FAMILY) as db:
-        rows = await AsyncLabelled.make(db.store(Author), ada=Author(name="Ada"), bob=Author(name="Bob"), cyd=Author(name="Cyd"))
+        rows = await AsyncLabelled.make(
+            db.store(Author), ada=Author(name="Ada"), bob=Author(name="Bob"), cyd=Author(name="Cyd")
+        )
         ada, bob, cyd = (entity.id for entity in rows.entities.values())
         await db.store(Author).update(bob, Author.mentor.set(ada))
-        long, short = Book(author=ada, title="long"), Book(author=bob, editor=cyd, title="short", price=Decimal("9.50"))
+        long, short = (
+            Book(author=ada, title="long"),
+            Book(author=bob, editor=cyd, title="short", price=Decimal("9.50")),
+        )
         await db.store(Book).create_many([long, short])
-        await db.store(Chapter).create_many([Chapter(book=long.id, pages=90), Chapter(book=short.id, pages=5)])
+        await db.store(Chapter).create_many(
+            [Chapter(book=long.id, pages=90), Chapter(book=short.id, pages=5)]
+        )
         await rows.takes(any_related(Book.author, any_related(Chapter.book, Chapter.pages > 50)), "ada")
         await rows.takes(any_related(Book.author, any_related(Chapter.book)), "ada bob")
         await rows.takes(any_related(Book.author, via(Book.editor, Author.name) == "Cyd"), "bob")
@@ -149,26 +171,34 @@ async def any_related_nests(case: AsyncCase) -> None:
         await rows.takes(any_related(Author.mentor, any_related(Book.author, Book.title == "short")), "ada")
         await rows.takes(via(Author.mentor, Author.name) == "Ada", "bob")
         await rows.takes(any_related(Book.author, Book.price.is_null()), "ada")
-        await rows.takes(any_related(Book.author, Book.price < 10) | any_related(Book.editor, Book.price < 10), "bob cyd")
+        await rows.takes(
+            any_related(Book.author, Book.price < 10) | any_related(Book.editor, Book.price < 10), "bob cyd"
+        )
 
 
 @rule("filters", needs=("views", "checked_references"))
 async def references_hold_natural_keys(case: AsyncCase) -> None:
-    """via and any_related work over keys of text and of int, equal to the last code point and bit."""
+    """Via and any_related work over keys of text and of int, equal to the last code point and bit."""
     async with case.database(*FAMILY) as db:
-        await db.store(Country).create_many(Country(id=key, name=key) for key in ("a", "A", "a ", "\u00e4", "a\u0308"))
-        await db.store(Number).create_many(Number(id=key, word=str(key)) for key in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1))
+        await db.store(Country).create_many(
+            Country(id=key, name=key) for key in ("a", "A", "a ", "\u00e4", "a\u0308")
+        )
+        await db.store(Number).create_many(
+            Number(id=key, word=str(key)) for key in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1)
+        )
         for key in ("a", "A", "a ", "\u00e4", "a\u0308"):
             await db.store(Author).create(Author(name=f"by {key}", country=key))
-        author = await db.store(Author).find_one()
+        author = (await db.store(Author).find())[0]
         for number in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1):
             await db.store(Book).create(Book(author=author.id, shop=number, title=str(number)))
         for key in ("a", "A", "a ", "\u00e4", "a\u0308"):
-            found = await db.store(Author).find(via(Author.country, Country.name) == key)
-            assert [e.country for e in found] == [key], ascii(key)
-            found = await db.store(Country).find(any_related(Author.country, Author.name == f"by {key}"))
-            assert [e.id for e in found] == [key], ascii(key)
+            authors = await db.store(Author).find(via(Author.country, Country.name) == key)
+            assert [e.country for e in authors] == [key], ascii(key)
+            countries = await db.store(Country).find(any_related(Author.country, Author.name == f"by {key}"))
+            assert [e.id for e in countries] == [key], ascii(key)
         for number in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1):
-            found = await db.store(Book).find(via(Book.shop, Number.word) == str(number))
-            assert [e.shop for e in found] == [number], number
-            assert [e.id for e in await db.store(Number).find(any_related(Book.shop, Book.title == str(number)))] == [number]
+            books = await db.store(Book).find(via(Book.shop, Number.word) == str(number))
+            assert [e.shop for e in books] == [number], number
+            assert [
+                e.id for e in await db.store(Number).find(any_related(Book.shop, Book.title == str(number)))
+            ] == [number]

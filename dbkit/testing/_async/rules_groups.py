@@ -64,8 +64,13 @@ async def figures_leave_nulls_out(case: AsyncCase) -> None:
             ]
         )
         n, null = await db.store(Sale).group(SalesByRegion)
-        assert_same(n, SalesByRegion(region="n", rows=4, units=7, amount=Decimal("1.2500"), products=2, most=4))
-        assert_same(null, SalesByRegion(region="null", rows=2, units=0, amount=Decimal("0.0000"), products=0, most=None))
+        assert_same(
+            n, SalesByRegion(region="n", rows=4, units=7, amount=Decimal("1.2500"), products=2, most=4)
+        )
+        assert_same(
+            null,
+            SalesByRegion(region="null", rows=2, units=0, amount=Decimal("0.0000"), products=0, most=None),
+        )
         (total,) = await db.store(Sale).group(SalesTotal, Sale.region == "n")
         assert_same(total.mean_units, Decimal("3.500000"))
         assert_same(total.mean_amount, Decimal("0.6250000000"))
@@ -80,8 +85,12 @@ async def int_sums_are_exact_at_any_size(case: AsyncCase) -> None:
         most, least = 2**63 - 1, -(2**63)
         await store.create_many([Sale(region="up", units=most) for _ in range(11)])
         await store.create_many([Sale(region="down", units=least) for _ in range(7)])
-        await store.create_many(Sale(region="cancel", units=units) for units in (most, 3, least, most, least, 2**53 + 1))
-        await store.create_many(Sale(region="small", units=units) for units in (-1, -1, 1, -(2**32), 2**32 - 1))
+        await store.create_many(
+            Sale(region="cancel", units=units) for units in (most, 3, least, most, least, 2**53 + 1)
+        )
+        await store.create_many(
+            Sale(region="small", units=units) for units in (-1, -1, 1, -(2**32), 2**32 - 1)
+        )
         found = {g.region: g.units for g in await store.group(SalesByRegion)}
         assert_same(found, {"up": 11 * most, "down": 7 * least, "cancel": 2**53 + 2, "small": -2})
         (total,) = await store.group(SalesTotal)
@@ -105,7 +114,9 @@ async def decimal_sums_are_exact_at_any_size(case: AsyncCase) -> None:
         most = Decimal("99999999999999.9999")
         await store.create_many([Sale(region="tenth", amount=Decimal("0.1")) for _ in range(1_000)])
         await store.create_many([Sale(region="up", amount=most) for _ in range(12)])
-        await store.create_many([Sale(region="zero", amount=amount) for amount in (most, Decimal("0.0001"), -most)])
+        await store.create_many(
+            [Sale(region="zero", amount=amount) for amount in (most, Decimal("0.0001"), -most)]
+        )
         found = {g.region: g.amount for g in await store.group(SalesByRegion)}
         assert_same(
             found,
@@ -136,7 +147,10 @@ async def averages_are_half_even(case: AsyncCase) -> None:
         for place, (_, expected) in enumerate(cases):
             (total,) = await store.group(SalesTotal, Sale.product == place)
             assert_same(total.mean_units, Decimal(expected), str(cases[place][0][:3]))
-        await store.create_many(Sale(product=-1, amount=amount) for amount in (Decimal("0.0001"), Decimal("0.0002"), Decimal("0.0002")))
+        await store.create_many(
+            Sale(product=-1, amount=amount)
+            for amount in (Decimal("0.0001"), Decimal("0.0002"), Decimal("0.0002"))
+        )
         (total,) = await store.group(SalesTotal, Sale.product == -1)
         assert_same(total.mean_amount, Decimal("0.0001666667"))
 
@@ -149,7 +163,8 @@ async def float_sums_hold_within_their_bound(case: AsyncCase) -> None:
         await db.store(Sale).create_many(Sale(weight=w) for w in [*weights, None])
         (found,) = await db.store(Sale).group(SalesWeight)
         bound = 1e-12 * math.fsum(map(abs, weights))
-        assert type(found.total) is type(found.mean) is float
+        assert isinstance(found.total, float)
+        assert isinstance(found.mean, float)
         assert abs(found.total - math.fsum(weights)) <= bound
         assert abs(found.mean - math.fsum(weights) / len(weights)) <= bound
         assert_same(found.least, -1e15)
@@ -158,7 +173,17 @@ async def float_sums_hold_within_their_bound(case: AsyncCase) -> None:
 @rule("groups", needs=NEEDS)
 async def null_keys_are_one_group(case: AsyncCase) -> None:
     """Null keys are one group; without order_by groups stand by all keys, ascending, nulls first."""
-    pairs = [(None, None), (None, 2), ("", 1), ("", None), ("A", 1), ("a", 1), ("a", 10), ("a", 9), ("\u00e4", 0)]
+    pairs = [
+        (None, None),
+        (None, 2),
+        ("", 1),
+        ("", None),
+        ("A", 1),
+        ("a", 1),
+        ("a", 10),
+        ("a", 9),
+        ("\u00e4", 0),
+    ]
     async with case.database(Sale) as db:
         rows = [Sale(region=region, product=product) for region, product in pairs for _ in range(2)]
         await db.store(Sale).create_many(shuffled(rows))
@@ -175,7 +200,13 @@ async def groups_are_ordered_totally(case: AsyncCase) -> None:
     """order_by takes keys, counts, exact sums, min and max; ties stand by all keys, ascending, nulls first; limit cuts."""
     async with case.database(Sale) as db:
         store = db.store(Sale)
-        for region, units in (("a", [1, 5]), ("b", [6]), (None, [3, 3]), ("c", [None]), ("d", [2**63 - 1, 2**63 - 1])):
+        for region, units in (
+            ("a", [1, 5]),
+            ("b", [6]),
+            (None, [3, 3]),
+            ("c", [None]),
+            ("d", [2**63 - 1, 2**63 - 1]),
+        ):
             await store.create_many(Sale(region=region, units=n) for n in units)
 
         async def regions(**options: Any) -> list[Any]:
@@ -187,7 +218,13 @@ async def groups_are_ordered_totally(case: AsyncCase) -> None:
         assert await regions(order_by=SalesByRegion.units) == ["c", None, "a", "b", "d"]
         assert await regions(order_by=SalesByRegion.units.desc()) == ["d", None, "a", "b", "c"]
         assert await regions(order_by=SalesByRegion.most) == ["c", None, "a", "b", "d"]
-        assert await regions(order_by=(SalesByRegion.rows, SalesByRegion.region.desc())) == ["c", "b", "d", "a", None]
+        assert await regions(order_by=(SalesByRegion.rows, SalesByRegion.region.desc())) == [
+            "c",
+            "b",
+            "d",
+            "a",
+            None,
+        ]
         assert await regions(order_by=SalesByRegion.units.desc(), limit=2) == ["d", None]
         assert await regions(limit=0) == []
         assert await regions(limit=10_000) == [None, "a", "b", "c", "d"]
@@ -195,12 +232,14 @@ async def groups_are_ordered_totally(case: AsyncCase) -> None:
 
 @rule("groups", needs=NEEDS)
 async def having_filters_groups(case: AsyncCase) -> None:
-    """having filters groups by keys, counts, exact sums, min and max, two-valued, with ~; where filters rows before."""
+    """Having filters groups by keys, counts, exact sums, min and max, two-valued, with ~; where filters rows before."""
     async with case.database(Sale) as db:
         store = db.store(Sale)
         most = 2**63 - 1
         for region, units in (("a", [1, 5]), ("b", [6]), (None, [3, 3]), ("c", [None]), ("d", [most, most])):
-            await store.create_many(Sale(region=region, units=n, amount=n if n and n < 9 else None) for n in units)
+            await store.create_many(
+                Sale(region=region, units=n, amount=Decimal(n) if n and n < 9 else None) for n in units
+            )
 
         async def regions(having: Any, *where: Any) -> list[Any]:
             return [g.region for g in await store.group(SalesByRegion, *where, having=having)]
@@ -241,14 +280,16 @@ async def averages_and_float_sums_are_no_sort_keys(case: AsyncCase) -> None:
 
 @rule("groups", needs=NEEDS)
 async def groups_are_not_cut_off_silently(case: AsyncCase) -> None:
-    """group without a limit gives 1,000 groups, and raises TooLarge beyond; a limit gives more."""
+    """Group without a limit gives 1,000 groups, and raises TooLarge beyond; a limit gives more."""
     async with case.database(Sale) as db:
         store = db.store(Sale)
         await store.create_many(Sale(product=n) for n in range(1_001))
         with raises(TooLarge):
             await store.group(SalesByRegionAndProduct)
         assert len(await store.group(SalesByRegionAndProduct, Sale.product > 0)) == 1_000
-        assert [g.product for g in await store.group(SalesByRegionAndProduct, limit=10_000)] == list(range(1_001))
+        assert [g.product for g in await store.group(SalesByRegionAndProduct, limit=10_000)] == list(
+            range(1_001)
+        )
 
 
 @rule("groups", needs=NEEDS)
@@ -269,21 +310,41 @@ async def calendar_keys_are_utc_dates(case: AsyncCase) -> None:
         store = db.store(Sale)
         for text, expected in moments.items():
             sale = await store.create(Sale(sold_at=datetime.fromisoformat(text)))
-            for group, on in zip((SalesByDay, SalesByMonth, SalesByYear), expected, strict=True):
+            groups: tuple[Any, ...] = (SalesByDay, SalesByMonth, SalesByYear)
+            for group, on in zip(groups, expected, strict=True):
                 (found,) = await store.group(group, Sale.id == sale.id)
                 assert_same(found.on, on, text)
         by_year = [(g.on.year, g.rows) for g in await store.group(SalesByYear)]
-        assert by_year == [(1, 1), (1899, 1), (1900, 1), (1969, 1), (1970, 1), (2000, 1), (2025, 1), (2027, 1), (9999, 1)]
+        assert by_year == [
+            (1, 1),
+            (1899, 1),
+            (1900, 1),
+            (1969, 1),
+            (1970, 1),
+            (2000, 1),
+            (2025, 1),
+            (2027, 1),
+            (9999, 1),
+        ]
 
 
 @rule("groups", needs=NEEDS)
 async def calendar_keys_group_order_and_filter(case: AsyncCase) -> None:
     """Moments of one period are one group, a null moment's key is None, and calendar keys sort and stand in having."""
-    moments = ["2026-03-01T00:00Z", "2026-03-31T23:59:59.999Z", "2026-04-01T00:00Z", "1968-02-29T10:00Z", None, None]
+    moments = [
+        "2026-03-01T00:00Z",
+        "2026-03-31T23:59:59.999Z",
+        "2026-04-01T00:00Z",
+        "1968-02-29T10:00Z",
+        None,
+        None,
+    ]
     async with case.database(Sale) as db:
         store = db.store(Sale)
         made = [datetime.fromisoformat(m) if m else None for m in moments]
-        await store.create_many(Sale(returned_at=m, sold_at=m or datetime(2026, 3, 2, tzinfo=UTC)) for m in shuffled(made))
+        await store.create_many(
+            Sale(returned_at=m, sold_at=m or datetime(2026, 3, 2, tzinfo=UTC)) for m in shuffled(made)
+        )
         found = [(g.on, g.rows) for g in await store.group(ReturnsByMonth)]
         assert found == [(None, 2), (date(1968, 2, 1), 1), (date(2026, 3, 1), 2), (date(2026, 4, 1), 1)]
         latest = await store.group(ReturnsByMonth, order_by=ReturnsByMonth.on.desc(), limit=1)
@@ -291,7 +352,9 @@ async def calendar_keys_group_order_and_filter(case: AsyncCase) -> None:
         since = await store.group(ReturnsByMonth, having=ReturnsByMonth.on >= date(2026, 3, 2))
         assert [g.on for g in since] == [date(2026, 4, 1)]
         assert [g.rows for g in await store.group(ReturnsByMonth, having=ReturnsByMonth.on.is_null())] == [2]
-        assert [(g.on, g.rows) for g in await store.group(SalesByMonth, having=SalesByMonth.rows > 1)] == [(date(2026, 3, 1), 4)]
+        assert [(g.on, g.rows) for g in await store.group(SalesByMonth, having=SalesByMonth.rows > 1)] == [
+            (date(2026, 3, 1), 4)
+        ]
 
 
 @rule("groups", needs=NEEDS)
@@ -306,10 +369,19 @@ async def every_kind_can_be_a_key(case: AsyncCase) -> None:
         for group, row in zip(found, (none, low, high), strict=True):
             for name in ZooByEverything.model_fields:
                 if name not in {"city", "rows"}:
-                    assert_same(getattr(group, name), getattr(row, f"{'integer' if name == 'integer' else name}_n"), name)
+                    assert_same(
+                        getattr(group, name),
+                        getattr(row, f"{'integer' if name == 'integer' else name}_n"),
+                        name,
+                    )
             assert group.city == (row.address_n.city if row.address_n else None)
-        assert [g.colour for g in await store.group(ZooByEverything, having=ZooByEverything.colour == Colour.RED)] == [Colour.RED]
-        assert [g.level for g in await store.group(ZooByEverything, order_by=ZooByEverything.level.desc(), limit=1)] == [Level.HIGH]
+        assert [
+            g.colour for g in await store.group(ZooByEverything, having=ZooByEverything.colour == Colour.RED)
+        ] == [Colour.RED]
+        assert [
+            g.level
+            for g in await store.group(ZooByEverything, order_by=ZooByEverything.level.desc(), limit=1)
+        ] == [Level.HIGH]
         (extremes,) = await store.group(ZooExtremes)
         assert_same(
             extremes,
@@ -328,7 +400,8 @@ async def keys_reach_parents(case: AsyncCase) -> None:
         ada, bob, cyd = Author(name="Ada", country="DE"), Author(name="Bob", country="DE"), Author(name="Cyd")
         await db.store(Author).create_many([ada, bob, cyd])
         await db.store(Book).create_many(
-            Book(author=author.id, sold=sold) for author, sold in ((ada, 3), (ada, 4), (bob, 0), (cyd, 7), (cyd, 1))
+            Book(author=author.id, sold=sold)
+            for author, sold in ((ada, 3), (ada, 4), (bob, 0), (cyd, 7), (cyd, 1))
         )
         found = await db.store(Book).group(BooksByAuthor)
         assert [(g.author, g.country, g.books, g.sold) for g in found] == [
@@ -337,7 +410,14 @@ async def keys_reach_parents(case: AsyncCase) -> None:
             ("Cyd", None, 2, 8),
         ]
         best = await db.store(Book).group(
-            BooksByAuthor, Book.sold > 0, having=BooksByAuthor.books > 1, order_by=BooksByAuthor.sold.desc(), limit=1
+            BooksByAuthor,
+            Book.sold > 0,
+            having=BooksByAuthor.books > 1,
+            order_by=BooksByAuthor.sold.desc(),
+            limit=1,
         )
         assert [g.author for g in best] == ["Cyd"]
-        assert [g.author for g in await db.store(Book).group(BooksByAuthor, having=BooksByAuthor.country.is_null())] == ["Cyd"]
+        assert [
+            g.author
+            for g in await db.store(Book).group(BooksByAuthor, having=BooksByAuthor.country.is_null())
+        ] == ["Cyd"]

@@ -35,9 +35,15 @@ async def _kind(case: AsyncCase, name: str) -> None:
         for entity in rows:
             assert_same(everything[entity.id], entity)
         if kind.is_ordered:
-            for order, expected in ((nullable.asc(), [none.id, *ids]), (nullable.desc(), [*ids[::-1], none.id])):
+            for order, expected in (
+                (nullable.asc(), [none.id, *ids]),
+                (nullable.desc(), [*ids[::-1], none.id]),
+            ):
                 assert [e.id for e in await store.find(order_by=order)] == expected, f"{order}"
-            ascending = [getattr(e, kind.field) for e in await store.find(field != getattr(none, kind.field), order_by=field)]
+            ascending = [
+                getattr(e, kind.field)
+                for e in await store.find(field != getattr(none, kind.field), order_by=field)
+            ]
             assert ascending == [v for v in values if v != getattr(none, kind.field)]
         step = max(1, len(values) // MAX_PIVOTS)
         for place in {*range(0, len(values), step), len(values) - 1}:

@@ -84,19 +84,23 @@ async def views_select_fields_of_the_row(case: AsyncCase) -> None:
         assert await store.find_one(Zoo.text == "y", into=ZooLine) == expected[1]
         page = await store.page(order_by=Zoo.integer_n, limit=1, into=ZooLine)
         assert page.items == expected[:1]
-        assert (await store.page(order_by=Zoo.integer_n, limit=1, into=ZooLine, after=page.next_cursor)).items == expected[1:]
-        assert [line async for line in store.iterate(order_by=Zoo.text.desc(), into=ZooLine)] == expected[::-1]
+        assert (
+            await store.page(order_by=Zoo.integer_n, limit=1, into=ZooLine, after=page.next_cursor)
+        ).items == expected[1:]
+        assert [line async for line in store.iterate(order_by=Zoo.text.desc(), into=ZooLine)] == expected[
+            ::-1
+        ]
 
 
 @rule("views", needs=NEEDS)
 async def views_reach_parents_fields(case: AsyncCase) -> None:
-    """via reaches fields of parents and of their parents; where one is null or missing the field is None."""
+    """Via reaches fields of parents and of their parents; where one is null or missing the field is None."""
     async with case.database(*FAMILY) as db:
         family = Family()
         await family.create(db)
         found = await db.store(Book).find(into=BookLine, order_by=(Book.title, Book.sold))
-        lines = [(line.title, line.author, line.editor, line.country, line.shop) for line in found]
-        assert lines == [
+        told = [(line.title, line.author, line.editor, line.country, line.shop) for line in found]
+        assert told == [
             ("a", "Ada", None, "Germany", "seven"),
             ("b", "Ada", "Bob", "Germany", None),
             ("c", "Ada", None, "Germany", None),
@@ -104,7 +108,9 @@ async def views_reach_parents_fields(case: AsyncCase) -> None:
             ("c", "Ada", "Bob", "Germany", None),
             ("d", "Bob", "Cyd", None, None),
         ]
-        lines = await db.store(Book).find(BookLine.editor == "Bob", order_by=BookLine.title.desc(), into=BookLine)
+        lines = await db.store(Book).find(
+            BookLine.editor == "Bob", order_by=BookLine.title.desc(), into=BookLine
+        )
         assert [line.title for line in lines] == ["c", "b"]
         by_id = await db.store(Book).get_many([e.id for e in family.books[:2]], into=BookLine)
         assert [line.title for line in by_id.values()] == ["a", "b"]
@@ -132,7 +138,11 @@ async def missing_parents_are_none(case: AsyncCase) -> None:
     async with case.database(Loose, Plain) as db:
         parent = await db.store(Plain).create(Plain(name="p"))
         await db.store(Loose).create_many(
-            [Loose(label="a", parent=parent.id), Loose(label="b", parent=NOWHERE), Loose(label="c", parent=None)]
+            [
+                Loose(label="a", parent=parent.id),
+                Loose(label="b", parent=NOWHERE),
+                Loose(label="c", parent=None),
+            ]
         )
         found = await db.store(Loose).find(into=LooseLine, order_by=Loose.label)
         assert found == [
@@ -144,7 +154,7 @@ async def missing_parents_are_none(case: AsyncCase) -> None:
 
 @rule("views", needs=NEEDS)
 async def related_children_have_order_and_limit(case: AsyncCase) -> None:
-    """related gives each row's children, filtered, in their own total order, at most limit a row; [] where there are none."""
+    """Related gives each row's children, filtered, in their own total order, at most limit a row; [] where there are none."""
     async with case.database(*FAMILY) as db:
         family = Family()
         await family.create(db)
@@ -157,12 +167,16 @@ async def related_children_have_order_and_limit(case: AsyncCase) -> None:
         assert [[ids[b.id] for b in author.edited] for author in found] == [[], [1, 2], [5]]
         assert_same(found[0].best[0], family.books[1])
         assert [line.country for line in found[0].cheap] == ["Germany"] * 3
-        assert_same({k: v for k, v in found[0].__dict__.items() if k in Author.model_fields}, family.ada.__dict__)
+        assert_same(
+            {k: v for k, v in found[0].__dict__.items() if k in Author.model_fields}, family.ada.__dict__
+        )
         one = await db.store(Author).get(family.bob.id, into=AuthorWithBooks)
         assert one == found[1]
         paged = await AsyncPager(db.store(Author)).read(limit=1, order_by=Author.name, into=AuthorWithBooks)
         assert paged == found
-        assert [a async for a in db.store(Author).iterate(order_by=Author.name, batch=2, into=AuthorWithBooks)] == found
+        assert [
+            a async for a in db.store(Author).iterate(order_by=Author.name, batch=2, into=AuthorWithBooks)
+        ] == found
         many = await db.store(Author).get_many([family.cyd.id, family.ada.id], into=AuthorWithBooks)
         assert list(many.values()) == [found[2], found[0]]
 
@@ -174,7 +188,10 @@ async def views_mix_parents_and_children(case: AsyncCase) -> None:
         family = Family()
         await family.create(db)
         first, second, *_ = family.books
-        chapters = [Chapter(book=first.id, title="two", pages=2), Chapter(book=first.id, title="one", pages=1)]
+        chapters = [
+            Chapter(book=first.id, title="two", pages=2),
+            Chapter(book=first.id, title="one", pages=1),
+        ]
         await db.store(Chapter).create_many(chapters)
         found = await db.store(Book).find(Book.title < "c", into=BookWithChapters, order_by=Book.title)
         assert found == [
@@ -185,12 +202,14 @@ async def views_mix_parents_and_children(case: AsyncCase) -> None:
 
 @rule("views", needs=("views",))
 async def related_follows_unchecked_references(case: AsyncCase) -> None:
-    """related works over references that are not checked, and over many rows at once."""
+    """Related works over references that are not checked, and over many rows at once."""
     async with case.database(Plain, Loose) as db:
         parents = [Plain(n=n) for n in range(120)]
         await db.store(Plain).create_many(parents)
         await db.store(Loose).create_many(
-            Loose(parent=parent.id, label=label) for place, parent in enumerate(parents) for label in "cab"[: place % 4]
+            Loose(parent=parent.id, label=label)
+            for place, parent in enumerate(parents)
+            for label in "cab"[: place % 4]
         )
         found = await db.store(Plain).find(into=PlainWithLoose, order_by=Plain.n)
         labels = ["".join(child.label for child in parent.children) for parent in found]
@@ -199,7 +218,7 @@ async def related_follows_unchecked_references(case: AsyncCase) -> None:
 
 @rule("views", needs=NEEDS)
 async def children_are_not_cut_off_silently(case: AsyncCase) -> None:
-    """related without a limit gives 1,000 children a row, and raises TooLarge beyond."""
+    """Related without a limit gives 1,000 children a row, and raises TooLarge beyond."""
     async with case.database(*FAMILY) as db:
         ada, bob = Author(name="Ada"), Author(name="Bob")
         await db.store(Author).create_many([ada, bob])
@@ -244,7 +263,9 @@ async def one_statement_a_relation(case: AsyncCase) -> None:
             assert 1 <= len(watch.texts) <= budget, f"get into {view.__name__}: {watch.texts}"
         for verb in ("count", "exists", "find_one", "find"):
             watch.clear()
-            await getattr(db.store(Book), verb)(via(Book.author, via(Author.country, Country.name)) == "Germany")
+            await getattr(db.store(Book), verb)(
+                via(Book.author, via(Author.country, Country.name)) == "Germany"
+            )
             assert len(watch.texts) == 1, f"{verb}: {watch.texts}"
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -29,21 +29,21 @@ class NumberedWork(Protocol):
 
 
 class Case:
-    """One rule on one store.
+    '''One rule on one store.
 
-        @rule("writes")
-        def created_is_found(case: Case) -> None:
-            \"""What was created is found by its id.\"""
-            with case.database(Plain) as db:
-                made = db.store(Plain).create(Plain(name="x"))
-                assert db.store(Plain).get(made.id) == made
-    """
+    @rule("writes")
+    def created_is_found(case: Case) -> None:
+        \"""What was created is found by its id.\"""
+        with case.database(Plain) as db:
+            made = db.store(Plain).create(Plain(name="x"))
+            assert db.store(Plain).get(made.id) == made
+    '''
 
     def __init__(self, store: StoreInfo) -> None:
         self.store = store
 
     @contextmanager
-    def database(self, *entities: type[Any], **options: Any) -> Iterator[Database]:
+    def database(self, *entities: type[Any], **options: Any) -> Generator[Database]:
         """Open a database with a fresh, empty schema of *entities*, dropped at the end.
 
         *options* are those of `connect`.
@@ -58,7 +58,7 @@ class Case:
                 db.drop_schema()
 
     @contextmanager
-    def connect(self, *entities: type[Any], **options: Any) -> Iterator[Database]:
+    def connect(self, *entities: type[Any], **options: Any) -> Generator[Database]:
         """Open another database object on the same data: nothing is created, nothing dropped."""
         with connect(self.store.url, entities=entities, **options) as db:
             yield db

@@ -35,7 +35,9 @@ class Labelled:
         """Assert that *where* takes exactly the rows in *expected*, and `~where` exactly the others."""
         wanted = expected.split()
         others = " ".join(label for label in self.entities if label not in wanted)
-        assert self.found(where) == expected, f"{where} took {self.found(where)!r}, not {expected!r}"
+        assert self.found(where) == expected, (
+            f"{where} took {self.found(where)!r}, not {expected!r}"
+        )
         negated = self.found(~where)
         assert negated == others, f"~({where}) took {negated!r}, not {others!r}"
         assert self.store.count(where) == len(wanted), f"count({where})"
@@ -62,7 +64,11 @@ class Pager:
             after = page.next_cursor
 
     def check(
-        self, expected: Sequence[Any], *where: Filter, limits: Sequence[int] = (1, 3, 50), order_by: Any = None
+        self,
+        expected: Sequence[Any],
+        *where: Filter,
+        limits: Sequence[int] = (1, 3, 50),
+        order_by: Any = None,
     ) -> None:
         """Assert that `find`, pages of each of *limits*, and `iterate` give the ids *expected*, in this order."""
         found = self.store.find(*where, order_by=order_by, limit=10_000)

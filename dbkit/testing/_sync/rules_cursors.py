@@ -52,7 +52,9 @@ def cursors_fit_filters_of_other_stores(case: Case) -> None:
         other.store(Sheet).create_many(rows)
         where = (Sheet.site.in_([1, 2, None]) | Sheet.title.starts_with("x")) & ~(Sheet.rank == 4)
         first = other.store(Sheet).page(where, order_by=Sheet.rank.desc(), limit=3)
-        rest = db.store(Sheet).page(where, order_by=Sheet.rank.desc(), limit=50, after=first.next_cursor)
+        rest = db.store(Sheet).page(
+            where, order_by=Sheet.rank.desc(), limit=50, after=first.next_cursor
+        )
         ranks = [e.rank for e in [*first.items, *rest.items]]
         assert ranks == [11, 10, 9, 8, 7, 5, 3, 2, 1]
 
@@ -96,9 +98,26 @@ def damaged_cursors_are_refused(case: Case) -> None:
         store.create_many(Plain(n=n) for n in range(4))
         token = (store.page(order_by=Plain.n, limit=2)).next_cursor
         assert token is not None
-        changed = [token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :] for place in range(len(token))]
+        changed = [
+            token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+            for place in range(len(token))
+        ]
         truncated = [token[:length] for length in range(len(token))]
-        strange: list[Any] = ["", " ", token + "A", token + "=", f" {token}", "null", "{}", "😀", "\0", 7, b"x", [token], "A" * 100_000]
+        strange: list[Any] = [
+            "",
+            " ",
+            token + "A",
+            token + "=",
+            f" {token}",
+            "null",
+            "{}",
+            "😀",
+            "\0",
+            7,
+            b"x",
+            [token],
+            "A" * 100_000,
+        ]
         recoded = base64.b64encode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[::-1]).decode()
         watch = Watch(db)
         for wrong in [*changed, *truncated, *strange, recoded]:

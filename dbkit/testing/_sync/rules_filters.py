@@ -17,7 +17,12 @@ from .checks import Labelled
 
 def _integers(db: Any) -> Labelled:
     return Labelled.make(
-        db.store(Zoo), n=Zoo(), a=Zoo(integer_n=1), b=Zoo(integer_n=3), c=Zoo(integer_n=3, integer=1), d=Zoo(integer_n=5)
+        db.store(Zoo),
+        n=Zoo(),
+        a=Zoo(integer_n=1),
+        b=Zoo(integer_n=3),
+        c=Zoo(integer_n=3, integer=1),
+        d=Zoo(integer_n=5),
     )
 
 
@@ -47,7 +52,7 @@ def null_is_asked_for_by_name(case: Case) -> None:
         rows.takes(Zoo.integer_n != None, "a b c d")  # noqa: E711
         rows.takes(~~Zoo.integer_n.is_null(), "n")
         rows.takes(Zoo.integer.is_null(), "")
-        rows.takes(Zoo.id != None, "n a b c d")  # noqa: E711
+        rows.takes(~Zoo.id.is_null(), "n a b c d")
 
 
 @rule("filters")
@@ -128,7 +133,8 @@ def filters_are_two_valued_on_every_kind(case: Case) -> None:
                 rows.takes(field > y, "c")
                 rows.takes(field >= y, "b c")
                 rows.takes(field.between(x, y), "a b")
-        for field, value in ((Zoo.flag_n, True), (Zoo.level_n, Level.HIGH), (Zoo.word_n, "yes")):
+        pairs: list[tuple[Any, Any]] = [(Zoo.flag_n, True), (Zoo.level_n, Level.HIGH), (Zoo.word_n, "yes")]
+        for field, value in pairs:
             rows.takes(field == value, "b c")
             rows.takes(field != value, "n a")
             rows.takes(field.in_([value, None]), "n b c")
@@ -205,9 +211,9 @@ def dict_keys_are_reached_in_nullable_dicts(case: Case) -> None:
 
 @rule("filters")
 def leaves_of_nested_models_are_two_valued(case: Case) -> None:
-    """via into a nested model: a null model, or a null one inside it, makes every leaf null."""
-    floor: FieldRef = via(Zoo.address_n, Address.floor)
-    latitude: FieldRef = via(Zoo.address_n, via(Address.place, Place.latitude))
+    """Via into a nested model: a null model, or a null one inside it, makes every leaf null."""
+    floor: FieldRef[Any] = via(Zoo.address_n, Address.floor)
+    latitude: FieldRef[Any] = via(Zoo.address_n, via(Address.place, Place.latitude))
     with case.database(Zoo) as db:
         rows = Labelled.make(
             db.store(Zoo),
@@ -231,14 +237,34 @@ def leaves_of_nested_models_are_two_valued(case: Case) -> None:
 @rule("filters")
 def operators_in_values_are_values(case: Case) -> None:
     """What looks like an operator, a field or SQL is text like any other, in values and in stored data."""
-    texts = ["$ne", "$name", "$$ROOT", "{'$ne': null}", "' OR 1=1 --", "%s", ":1", "?", "{}", "NULL", "\\'", "*", "^a", "a.b"]
+    texts = [
+        "$ne",
+        "$name",
+        "$$ROOT",
+        "{'$ne': null}",
+        "' OR 1=1 --",
+        "%s",
+        ":1",
+        "?",
+        "{}",
+        "NULL",
+        "\\'",
+        "*",
+        "^a",
+        "a.b",
+    ]
     with case.database(Plain, Sheet) as db:
         store = db.store(Plain)
         store.create_many(Plain(name=text, n=place) for place, text in enumerate(texts))
         for place, text in enumerate(texts):
             assert [e.n for e in store.find(Plain.name == text)] == [place], text
             assert [e.n for e in store.find(Plain.name.in_([text]))] == [place], text
-            assert [e.n for e in store.find(Plain.name.starts_with(text), Plain.name.contains(text), limit=1)] == [place]
-            changed = store.update((store.find_one(Plain.n == place)).id, Plain.name.set(text + text))
+            assert [
+                e.n
+                for e in store.find(Plain.name.starts_with(text), Plain.name.contains(text), limit=1)
+            ] == [place]
+            changed = store.update(
+                (store.find(Plain.n == place))[0].id, Plain.name.set(text + text)
+            )
             assert changed.name == text + text
         assert store.count() == len(texts)

@@ -25,7 +25,11 @@ def nested_models_come_back(case: Case) -> None:
     with case.database(Zoo) as db:
         store = db.store(Zoo)
         for entity in (
-            Zoo(address=deep, address_n=Address(city="", place=None), places=[Place(latitude=1.5), Place(latitude=-0.25, longitude=2.5)]),
+            Zoo(
+                address=deep,
+                address_n=Address(city="", place=None),
+                places=[Place(latitude=1.5), Place(latitude=-0.25, longitude=2.5)],
+            ),
             Zoo(address=Address(city="x", zip="", floor=0), address_n=None, places=[]),
         ):
             assert_same(store.create(entity), entity)
@@ -39,7 +43,11 @@ def nested_models_come_back(case: Case) -> None:
 @rule("values")
 def nested_models_compare_leaf_by_leaf(case: Case) -> None:
     """A nested model's leaves filter and sort by via; == on the whole model is leaf by leaf; a null model has null leaves."""
-    city, zip_code, floor = via(Zoo.address_n, Address.city), via(Zoo.address_n, Address.zip), via(Zoo.address_n, Address.floor)
+    city, zip_code, floor = (
+        via(Zoo.address_n, Address.city),
+        via(Zoo.address_n, Address.zip),
+        via(Zoo.address_n, Address.floor),
+    )
     latitude = via(Zoo.address_n, via(Address.place, Place.latitude))
     with case.database(Zoo) as db:
         rows = Labelled.make(
@@ -62,9 +70,13 @@ def nested_models_compare_leaf_by_leaf(case: Case) -> None:
         rows.takes(Zoo.address_n == None, "a")  # noqa: E711
         rows.takes(Zoo.address_n.is_null(), "a")
         rows.takes(Zoo.address_n == Address(city="Bonn", floor=10), "c")
-        rows.takes(Zoo.address_n == Address(city="Bonn", zip="1", floor=2, place=Place(latitude=-1.5)), "b")
+        rows.takes(
+            Zoo.address_n == Address(city="Bonn", zip="1", floor=2, place=Place(latitude=-1.5)), "b"
+        )
         rows.takes(Zoo.address_n == Address(city="Bonn", zip="1", floor=2), "")
-        rows.takes(Zoo.address_n != Address(city="", zip="", place=Place(latitude=7.25, longitude=0.0)), "a b c")
+        rows.takes(
+            Zoo.address_n != Address(city="", zip="", place=Place(latitude=7.25, longitude=0.0)), "a b c"
+        )
         assert rows.found(order_by=(city.desc(), floor.desc())) == "c b d a"
         assert rows.found(order_by=(floor, city)) == "a d b c"
         assert rows.found(order_by=latitude.desc()) in {"d b c a", "d b a c"}
@@ -105,7 +117,9 @@ def dicts_keep_odd_keys(case: Case) -> None:
         assert same_json(found.extra, value), f"{set(found.extra) ^ set(value)}"
         assert same_json(found.extra_n, nested)
         assert same_json(found.things, [value])
-        assert same_json((store.update(made.id, Zoo.extra.set(nested), Zoo.extra_n.set(value))).extra, nested)
+        assert same_json(
+            (store.update(made.id, Zoo.extra.set(nested), Zoo.extra_n.set(value))).extra, nested
+        )
         assert same_json((store.require(made.id)).extra_n, value)
         store.create_many([Zoo(extra=value), Zoo(extra_n=nested)])
         assert store.count() == 3
@@ -131,7 +145,12 @@ def lists_keep_order_and_repetitions(case: Case) -> None:
     with case.database(Zoo) as db:
         store = db.store(Zoo)
         full = store.create(
-            Zoo(tags=["b", "a", "b", "", "ä", "😀"], tags_n=[], numbers=[3, -(2**63), 2**63 - 1, 3], things=[None, 1, "1", True, [1]])
+            Zoo(
+                tags=["b", "a", "b", "", "ä", "😀"],
+                tags_n=[],
+                numbers=[3, -(2**63), 2**63 - 1, 3],
+                things=[None, 1, "1", True, [1]],
+            )
         )
         empty = store.create(Zoo(tags=[], tags_n=None, numbers=[], things=[]))
         for made in (full, empty):
@@ -147,12 +166,16 @@ def lists_keep_order_and_repetitions(case: Case) -> None:
 @rule("values")
 def none_is_stored_as_null(case: Case) -> None:
     """None comes back as None in every kind of field, is found by is_null(), and "" , 0, False, {} and [] are not null."""
-    nullable = [name for name, info in Zoo.model_fields.items() if name.endswith("_n") and not info.is_required()]
+    nullable = [
+        name for name, info in Zoo.model_fields.items() if name.endswith("_n") and not info.is_required()
+    ]
     with case.database(Zoo) as db:
         store = db.store(Zoo)
         none = store.create(Zoo())
         full = store.create(every_kind(0))
-        empty = store.create(Zoo(text_n="", integer_n=0, real_n=0.0, flag_n=False, blob_n=b"", extra_n={}, tags_n=[]))
+        empty = store.create(
+            Zoo(text_n="", integer_n=0, real_n=0.0, flag_n=False, blob_n=b"", extra_n={}, tags_n=[])
+        )
         assert_same(store.get(none.id), none)
         assert_same(store.get(empty.id), empty)
         assert len(nullable) == 17
@@ -185,7 +208,7 @@ def missing_fields_read_as_none(case: Case) -> None:
             assert getattr(lacks, name) is None, name
             assert [e.id for e in store.find(getattr(Zoo, name).is_null())] == [lacks.id], name
         assert [e.id for e in store.find(Zoo.integer_n != 3)] == sorted([full.id, other.id])
-        assert [e.id for e in store.find(order_by=Zoo.text_n)][0] == lacks.id
+        assert next(e.id for e in store.find(order_by=Zoo.text_n)) == lacks.id
         with raises(StoredDataInvalid) as raised:
             db.store(Plain).get(plain.id)
         assert (raised.error.entity, raised.error.field) == ("Plain", "name")
@@ -211,7 +234,9 @@ def casefold_is_unique_without_case(case: Case) -> None:
                 store.create(Account(owner=f"{number}b", email=second))
             assert raised.error.field == "email"
             for spelling in (first, second, first.swapcase().swapcase()):
-                assert [e.id for e in store.find(Account.email.equals_casefold(spelling))] == [made.id], spelling
+                assert [e.id for e in store.find(Account.email.equals_casefold(spelling))] == [
+                    made.id
+                ], spelling
             assert [e.email for e in store.find(Account.email == first)] == [first]
             assert store.count(Account.email == second) == 0
         store.create_many(Account(owner=f"d{n}", email=email) for n, email in enumerate(distinct))
@@ -219,7 +244,7 @@ def casefold_is_unique_without_case(case: Case) -> None:
         assert [e.email for e in store.find(order_by=Account.email)] == emails
         # Null never conflicts, and a row keeps its own value.
         store.create_many([Account(owner="n1"), Account(owner="n2")])
-        ada = store.find_one(Account.email == "Ada@Example.org")
+        (ada,) = store.find(Account.email == "Ada@Example.org")
         assert (store.update(ada.id, Account.email.set("ADA@example.org"))).email == "ADA@example.org"
         assert store.count(Account.email.equals_casefold("ada@example.org")) == 1
 

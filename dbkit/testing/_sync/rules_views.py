@@ -85,19 +85,23 @@ def views_select_fields_of_the_row(case: Case) -> None:
         assert store.find_one(Zoo.text == "y", into=ZooLine) == expected[1]
         page = store.page(order_by=Zoo.integer_n, limit=1, into=ZooLine)
         assert page.items == expected[:1]
-        assert (store.page(order_by=Zoo.integer_n, limit=1, into=ZooLine, after=page.next_cursor)).items == expected[1:]
-        assert [line for line in store.iterate(order_by=Zoo.text.desc(), into=ZooLine)] == expected[::-1]
+        assert (
+            store.page(order_by=Zoo.integer_n, limit=1, into=ZooLine, after=page.next_cursor)
+        ).items == expected[1:]
+        assert [line for line in store.iterate(order_by=Zoo.text.desc(), into=ZooLine)] == expected[
+            ::-1
+        ]
 
 
 @rule("views", needs=NEEDS)
 def views_reach_parents_fields(case: Case) -> None:
-    """via reaches fields of parents and of their parents; where one is null or missing the field is None."""
+    """Via reaches fields of parents and of their parents; where one is null or missing the field is None."""
     with case.database(*FAMILY) as db:
         family = Family()
         family.create(db)
         found = db.store(Book).find(into=BookLine, order_by=(Book.title, Book.sold))
-        lines = [(line.title, line.author, line.editor, line.country, line.shop) for line in found]
-        assert lines == [
+        told = [(line.title, line.author, line.editor, line.country, line.shop) for line in found]
+        assert told == [
             ("a", "Ada", None, "Germany", "seven"),
             ("b", "Ada", "Bob", "Germany", None),
             ("c", "Ada", None, "Germany", None),
@@ -105,7 +109,9 @@ def views_reach_parents_fields(case: Case) -> None:
             ("c", "Ada", "Bob", "Germany", None),
             ("d", "Bob", "Cyd", None, None),
         ]
-        lines = db.store(Book).find(BookLine.editor == "Bob", order_by=BookLine.title.desc(), into=BookLine)
+        lines = db.store(Book).find(
+            BookLine.editor == "Bob", order_by=BookLine.title.desc(), into=BookLine
+        )
         assert [line.title for line in lines] == ["c", "b"]
         by_id = db.store(Book).get_many([e.id for e in family.books[:2]], into=BookLine)
         assert [line.title for line in by_id.values()] == ["a", "b"]
@@ -133,7 +139,11 @@ def missing_parents_are_none(case: Case) -> None:
     with case.database(Loose, Plain) as db:
         parent = db.store(Plain).create(Plain(name="p"))
         db.store(Loose).create_many(
-            [Loose(label="a", parent=parent.id), Loose(label="b", parent=NOWHERE), Loose(label="c", parent=None)]
+            [
+                Loose(label="a", parent=parent.id),
+                Loose(label="b", parent=NOWHERE),
+                Loose(label="c", parent=None),
+            ]
         )
         found = db.store(Loose).find(into=LooseLine, order_by=Loose.label)
         assert found == [
@@ -145,7 +155,7 @@ def missing_parents_are_none(case: Case) -> None:
 
 @rule("views", needs=NEEDS)
 def related_children_have_order_and_limit(case: Case) -> None:
-    """related gives each row's children, filtered, in their own total order, at most limit a row; [] where there are none."""
+    """Related gives each row's children, filtered, in their own total order, at most limit a row; [] where there are none."""
     with case.database(*FAMILY) as db:
         family = Family()
         family.create(db)
@@ -158,12 +168,16 @@ def related_children_have_order_and_limit(case: Case) -> None:
         assert [[ids[b.id] for b in author.edited] for author in found] == [[], [1, 2], [5]]
         assert_same(found[0].best[0], family.books[1])
         assert [line.country for line in found[0].cheap] == ["Germany"] * 3
-        assert_same({k: v for k, v in found[0].__dict__.items() if k in Author.model_fields}, family.ada.__dict__)
+        assert_same(
+            {k: v for k, v in found[0].__dict__.items() if k in Author.model_fields}, family.ada.__dict__
+        )
         one = db.store(Author).get(family.bob.id, into=AuthorWithBooks)
         assert one == found[1]
         paged = Pager(db.store(Author)).read(limit=1, order_by=Author.name, into=AuthorWithBooks)
         assert paged == found
-        assert [a for a in db.store(Author).iterate(order_by=Author.name, batch=2, into=AuthorWithBooks)] == found
+        assert [
+            a for a in db.store(Author).iterate(order_by=Author.name, batch=2, into=AuthorWithBooks)
+        ] == found
         many = db.store(Author).get_many([family.cyd.id, family.ada.id], into=AuthorWithBooks)
         assert list(many.values()) == [found[2], found[0]]
 
@@ -175,7 +189,10 @@ def views_mix_parents_and_children(case: Case) -> None:
         family = Family()
         family.create(db)
         first, second, *_ = family.books
-        chapters = [Chapter(book=first.id, title="two", pages=2), Chapter(book=first.id, title="one", pages=1)]
+        chapters = [
+            Chapter(book=first.id, title="two", pages=2),
+            Chapter(book=first.id, title="one", pages=1),
+        ]
         db.store(Chapter).create_many(chapters)
         found = db.store(Book).find(Book.title < "c", into=BookWithChapters, order_by=Book.title)
         assert found == [
@@ -186,12 +203,14 @@ def views_mix_parents_and_children(case: Case) -> None:
 
 @rule("views", needs=("views",))
 def related_follows_unchecked_references(case: Case) -> None:
-    """related works over references that are not checked, and over many rows at once."""
+    """Related works over references that are not checked, and over many rows at once."""
     with case.database(Plain, Loose) as db:
         parents = [Plain(n=n) for n in range(120)]
         db.store(Plain).create_many(parents)
         db.store(Loose).create_many(
-            Loose(parent=parent.id, label=label) for place, parent in enumerate(parents) for label in "cab"[: place % 4]
+            Loose(parent=parent.id, label=label)
+            for place, parent in enumerate(parents)
+            for label in "cab"[: place % 4]
         )
         found = db.store(Plain).find(into=PlainWithLoose, order_by=Plain.n)
         labels = ["".join(child.label for child in parent.children) for parent in found]
@@ -200,7 +219,7 @@ def related_follows_unchecked_references(case: Case) -> None:
 
 @rule("views", needs=NEEDS)
 def children_are_not_cut_off_silently(case: Case) -> None:
-    """related without a limit gives 1,000 children a row, and raises TooLarge beyond."""
+    """Related without a limit gives 1,000 children a row, and raises TooLarge beyond."""
     with case.database(*FAMILY) as db:
         ada, bob = Author(name="Ada"), Author(name="Bob")
         db.store(Author).create_many([ada, bob])
@@ -245,7 +264,9 @@ def one_statement_a_relation(case: Case) -> None:
             assert 1 <= len(watch.texts) <= budget, f"get into {view.__name__}: {watch.texts}"
         for verb in ("count", "exists", "find_one", "find"):
             watch.clear()
-            getattr(db.store(Book), verb)(via(Book.author, via(Author.country, Country.name)) == "Germany")
+            getattr(db.store(Book), verb)(
+                via(Book.author, via(Author.country, Country.name)) == "Germany"
+            )
             assert len(watch.texts) == 1, f"{verb}: {watch.texts}"
 
 
