@@ -1,0 +1,266 @@
+"""What both SQL backends share: a pool, one statement on one connection, and transactions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from dbkit._async.pool import AsyncPool
+from dbkit.errors import DbkitError, TransactionAborted
+from dbkit.features import Features
+from dbkit.options import Isolation, Options
+from dbkit.query import Claim, Query
+from dbkit.spec import EntitySpec, Schema
+from dbkit.statement import Hook, Plan, ServerInfo
+
+from ..binds import Text
+from ..compiler import Compiler
+from ..dialects import Dialect
+from ..errors import Verb, verb_of
+from ..schema import Tables
+from ..writes import BulkPlan
+from .connection import AsyncConnection
+from .verbs import AsyncVerbs, Rows
+
+__all__ = ["AsyncSqlBackend", "AsyncSqlTransaction"]
+
+C = TypeVar("C", bound=AsyncConnection)
+T = TypeVar("T")
+
+
+class AsyncSqlBackend(AsyncVerbs[C]):
+    """A database that speaks SQL."""
+
+    name: str
+    features: Features
+    server: ServerInfo
+    dialect: Dialect
+
+    def __init__(self, options: Options) -> None:
+        self.hook: Hook | None = None
+        self._options = options
+        self.pool: AsyncPool[C] = AsyncPool(options.pool_size, options.timeout_s, self._connect, self._close)
+
+    # -- what each database does its own way ---------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _connect(self) -> C:
+        """Open a connection; raises `DbkitError`s only."""
+
+    @abstractmethod
+    async def _probe(self, connection: C) -> None:
+        """Learn who answers, and refuse a server that is too old."""
+
+    @abstractmethod
+    def translated(self, error: BaseException, verb: Verb) -> DbkitError | None:
+        """Return what a driver's error means; None for what is no driver's error."""
+
+    @abstractmethod
+    def is_lost(self, connection: C, error: BaseException) -> bool:
+        """Return whether the connection broke."""
+
+    @abstractmethod
+    async def bulk(
+        self, connection: C, plan: BulkPlan, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Insert the rows on one connection, inside a transaction or as one statement."""
+
+    @abstractmethod
+    async def explained(self, connection: C, text: Text, binds: tuple[Any, ...]) -> Plan:
+        """Ask how a statement would be run."""
+
+    @abstractmethod
+    async def claim(self, query: Claim) -> list[Any]:
+        """Change and return rows that no other worker is changing."""
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def open(self, schema: Schema) -> None:
+        self.compiler = Compiler(Tables(self.dialect, schema))
+        connection = await self.pool.acquire()
+        try:
+            await self._probe(connection)
+        except BaseException as error:
+            await self.pool.discard(connection)
+            failed = self.translated(error, Verb())
+            if failed is None:
+                raise
+            raise failed from error
+        await self.give_back(connection)
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    async def ping(self) -> None:
+        await self.rows("SELECT 1", (), None)
+
+    async def _close(self, connection: C) -> None:
+        await connection.close()
+
+    async def taken(self) -> C:
+        """Take a connection of the pool."""
+        return await self.pool.acquire()
+
+    async def give_back(self, connection: C) -> None:
+        """Give a clean connection back."""
+        self.pool.release(connection)
+        if self.pool.is_closed:
+            # The database was closed meanwhile.
+            await self.pool.clear_idle()
+
+    # -- statements ----------------------------------------------------------------------------------------------------
+
+    async def rows(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> Rows:
+        connection = await self.taken()
+        try:
+            found = await connection.rows(text, params)
+        except BaseException as error:
+            await self.failed(connection, error, query)
+            raise
+        await self.give_back(connection)
+        return found
+
+    async def change(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> int:
+        connection = await self.taken()
+        try:
+            changed = await connection.change(text, params)
+        except BaseException as error:
+            await self.failed(connection, error, query)
+            raise
+        await self.give_back(connection)
+        return changed
+
+    async def inside(
+        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+    ) -> T:
+        connection = await self.taken()
+        try:
+            await connection.begin(read_only=read_only)
+            result = await work(connection)
+            await connection.commit()
+        except BaseException as error:
+            await self.failed(connection, error, query)
+            raise
+        await self.give_back(connection)
+        return result
+
+    async def insert_rows(self, plan: BulkPlan, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> None:
+        verb = Verb(entity, writes=True)
+        await self.inside(verb, lambda connection: self.bulk(connection, plan, entity, rows))
+
+    async def plan_of(self, text: Text, binds: tuple[Any, ...], query: Query) -> Plan:
+        return await self.inside(
+            query, lambda connection: self.explained(connection, text, binds), read_only=True
+        )
+
+    async def failed(self, connection: C, error: BaseException, query: Query | Verb | None) -> None:
+        """Give back a connection after an error, or close it, and raise what a driver's error means.
+
+        Returns where the error is to be raised as it is.
+        """
+        translated = self.translated(error, verb_of(query))
+        if translated is not None and self.is_lost(connection, error):
+            await self.pool.discard(connection)
+            # The others are likely to be as broken.
+            await self.pool.clear_idle()
+        elif not isinstance(error, Exception):
+            # Cancelled in the middle: who knows what is still to come on this connection.
+            await self.pool.discard(connection)
+        else:
+            await self.recovered(connection)
+        if translated is not None:
+            raise translated from error
+
+    async def recovered(self, connection: C) -> None:
+        """Roll back what is open, and give the connection back; close it where that fails."""
+        try:
+            if not connection.is_clean:
+                await connection.rollback()
+            is_clean = connection.is_clean
+        except Exception:  # noqa: BLE001  # it is closed, and the first error is raised
+            is_clean = False
+        if is_clean:
+            await self.give_back(connection)
+        else:
+            await self.pool.discard(connection)
+
+    @asynccontextmanager
+    async def native(self) -> AsyncIterator[Any]:
+        connection = await self.taken()
+        try:
+            yield connection.raw
+        finally:
+            # What was set on it meanwhile shall not reach the next one.
+            await self.pool.discard(connection)
+
+
+class AsyncSqlTransaction(AsyncVerbs[C]):
+    """An open transaction."""
+
+    def __init__(self, backend: AsyncSqlBackend[C], connection: C) -> None:
+        self.compiler = backend.compiler
+        self._backend = backend
+        self._connection = connection
+        self._over = False
+
+    async def rows(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> Rows:
+        try:
+            return await self._connection.rows(text, params)
+        except Exception as error:
+            self._raise(error, query)
+            raise
+
+    async def change(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> int:
+        try:
+            return await self._connection.change(text, params)
+        except Exception as error:
+            self._raise(error, query)
+            raise
+
+    async def inside(
+        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+    ) -> T:
+        try:
+            return await work(self._connection)
+        except Exception as error:
+            self._raise(error, query)
+            raise
+
+    def _raise(self, error: Exception, query: Query | Verb | None) -> None:
+        translated = self._backend.translated(error, verb_of(query))
+        if translated is not None:
+            raise translated from error
+
+    async def insert_rows(self, plan: BulkPlan, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> None:
+        verb = Verb(entity, writes=True)
+        await self.inside(verb, lambda connection: self._backend.bulk(connection, plan, entity, rows))
+
+    async def plan_of(self, text: Text, binds: tuple[Any, ...], query: Query) -> Plan:
+        return await self.inside(query, lambda connection: self._backend.explained(connection, text, binds))
+
+    async def commit(self) -> None:
+        """Commit, and give the connection back."""
+        self._over = True
+        try:
+            await self._commit(self._connection)
+        except BaseException as error:
+            await self._backend.failed(self._connection, error, Verb(writes=True))
+            raise
+        await self._backend.give_back(self._connection)
+
+    async def _commit(self, connection: C) -> None:
+        await connection.commit()
+
+    async def rollback(self) -> None:
+        """Roll back, and give the connection back."""
+        if not self._over:
+            self._over = True
+            await self._backend.recovered(self._connection)
+
+    @asynccontextmanager
+    async def native(self) -> AsyncIterator[Any]:
+        if self._over:
+            raise TransactionAborted("this transaction has ended")
+        yield self._connection.raw

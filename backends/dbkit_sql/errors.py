@@ -1,0 +1,333 @@
+"""What a driver's error means, in one table per server: by SQLSTATE, or by SQLite's result code.
+
+A message's text is read only where nothing else names the column or the table. Pure: drivers give `Failure`, get an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dbkit.errors import (
+    ConfigurationError,
+    Conflict,
+    DbkitError,
+    DeadlineExceeded,
+    DuplicateKey,
+    OperationalError,
+    OutcomeUnknown,
+    OutOfRange,
+    ReferenceViolation,
+    TooLarge,
+    TransactionAborted,
+    TransactionError,
+    Unavailable,
+    Unsupported,
+)
+from dbkit.options import MAX_ROWS_TOUCHED
+from dbkit.query import (
+    Assign,
+    Change,
+    Claim,
+    Constant,
+    DeleteMany,
+    DeleteOne,
+    Insert,
+    Query,
+    UpdateMany,
+    UpdateOne,
+    Upsert,
+)
+from dbkit.spec import EntitySpec
+
+from .schema import Constraint, Tables
+
+__all__ = ["Failure", "Verb", "postgres_error", "sqlite_error", "too_many", "verb_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What was being done when it failed."""
+
+    entity: EntitySpec | None = None
+    writes: bool = False
+    deletes: bool = False
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def computed(self) -> str | None:
+        """The only field whose new value was computed, or None."""
+        fields = [
+            c.field.name
+            for c in self.changes
+            if not isinstance(c, Assign) or not isinstance(c.expression, Constant)
+        ]
+        own = [name for name in fields if name != "version"]
+        return own[0] if len(own) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A driver's error, as far as the tables look at it."""
+
+    code: str | int | None
+    """The SQLSTATE or the extended result code; None where no server answered."""
+    message: str = ""
+    constraint: str | None = None
+    column: str | None = None
+
+
+def verb_of(query: Query | Verb | None) -> Verb:
+    """Return what a query does."""
+    if isinstance(query, Verb):
+        return query
+    if query is None:
+        return Verb()
+    deletes = isinstance(query, DeleteOne | DeleteMany)
+    return Verb(
+        query.entity,
+        writes=deletes or isinstance(query, Insert | UpdateOne | UpdateMany | Upsert | Claim),
+        deletes=deletes,
+        changes=query.changes if isinstance(query, UpdateOne | UpdateMany | Claim) else (),
+    )
+
+
+Translate = Callable[[Failure, Verb, Tables], DbkitError]
+
+
+# -- what several codes mean -------------------------------------------------------------------------------------------
+
+
+def too_many() -> TooLarge:
+    """Return the error for a write that would touch more rows than one operation may."""
+    return TooLarge(
+        f"more than {MAX_ROWS_TOUCHED:,} rows would be touched, cascades included; nothing was written",
+        hint="narrow the filter, or say batched=True, which is not atomic",
+    )
+
+
+def duplicate(constraint: Constraint | None, verb: Verb) -> DbkitError:
+    """Return the error for a key that is taken."""
+    if constraint is None:
+        return DuplicateKey("another row has the same unique key")
+    stored = constraint.entity.stored
+    if constraint.names == ("id",):
+        return DuplicateKey(f"a row with the same id is already in {stored!r}", field="id")
+    return DuplicateKey(f"another row of {stored!r} has the same {constraint.field}", field=constraint.field)
+
+
+def reference(constraint: Constraint | None, verb: Verb) -> DbkitError:
+    """Return the error for a parent that is missing, or that still has children."""
+    if constraint is None:
+        what = (
+            "the row is still referenced" if verb.deletes else "a reference leads to a row that is not there"
+        )
+        return ReferenceViolation(what)
+    child = constraint.entity
+    (name,) = constraint.names
+    link = child.by_name[name].reference
+    assert link is not None
+    parent = link.target.stored
+    if verb.deletes:
+        return ReferenceViolation(
+            f"a row of {parent!r} is still referenced by {child.stored}.{name}", field=name
+        )
+    return ReferenceViolation(f"{child.stored}.{name} refers to a row that is not in {parent!r}", field=name)
+
+
+def check(constraint: Constraint | None, verb: Verb) -> DbkitError:
+    """Return the error for a CHECK: a row that grew too large, or a computed value outside its bounds."""
+    if constraint is not None and constraint.kind == "size":
+        return TooLarge("the change would let the row grow beyond 16 MiB")
+    return out_of_range(constraint.field if constraint is not None else verb.computed)
+
+
+def out_of_range(field: str | None) -> OutOfRange:
+    """Return the error for a computed value outside its bounds."""
+    return OutOfRange(
+        f"the change would take {field or 'a computed value'} out of its declared bounds", field=field
+    )
+
+
+def missing_table(name: str | None) -> ConfigurationError:
+    """Return the error for a database without the entity's table."""
+    what = f"table {name!r} does not exist" if name else "a table does not exist"
+    return ConfigurationError(what, hint="call db.create_schema() first")
+
+
+def _conflict(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    return Conflict("another transaction changes the same rows, or holds their lock")
+
+
+def _late(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    return DeadlineExceeded("the statement took longer than timeout_s, and was stopped")
+
+
+def lost(verb: Verb) -> DbkitError:
+    """Return the error for a connection that broke after the statement may have been sent."""
+    if verb.writes:
+        return OutcomeUnknown(
+            "the connection broke while a write was under way: it happened wholly, or not at all"
+        )
+    return Unavailable("the connection to the server broke")
+
+
+def _out_of_range(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    return out_of_range(verb.computed)
+
+
+def _drifted(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    where = f" of {verb.entity.stored!r}" if verb.entity is not None else ""
+    return ConfigurationError(
+        f"the table{where} has other columns than its entity",
+        hint="db.create_schema() says what differs",
+    )
+
+
+def _full(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    return Unavailable("the server has no room or memory left", retryable=False)
+
+
+# -- PostgreSQL (the manual, appendix A) -------------------------------------------------------------------------------
+
+_RELATION = re.compile(r'"([^"]+)"')
+
+
+def _known_constraint(failure: Failure, tables: Tables) -> Constraint | None:
+    return tables.constraints.get(failure.constraint or "")
+
+
+def _missing_relation(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    found = _RELATION.search(failure.message)
+    return missing_table(found[1] if found else verb.entity and verb.entity.stored)
+
+
+def _not_null(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    return out_of_range(_declared(verb, failure.column) or verb.computed)
+
+
+def _declared(verb: Verb, stored: str | None) -> str | None:
+    if verb.entity is None or stored is None:
+        return None
+    return next((f.shadow_of or f.name for f in verb.entity.columns if f.stored == stored), None)
+
+
+def _denied(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    return ConfigurationError("the server refused the user, or the user may not do this")
+
+
+_SQLSTATES: Mapping[str, Translate] = {
+    "23505": lambda f, v, t: duplicate(_known_constraint(f, t), v),
+    "23503": lambda f, v, t: reference(_known_constraint(f, t), v),
+    "23514": lambda f, v, t: check(_known_constraint(f, t), v),
+    "23502": _not_null,
+    "22003": _out_of_range,
+    "54000": lambda f, v, t: TooLarge("a value is too long for its index"),
+    "40001": _conflict,
+    "40P01": _conflict,
+    "55P03": _conflict,
+    "57014": _late,
+    "25P02": lambda f, v, t: TransactionAborted("an earlier error ended this transaction"),
+    "25006": lambda f, v, t: TransactionError(
+        "the server takes no writes here: a read-only transaction, or a standby"
+    ),
+    "42P01": _missing_relation,
+    "42703": _drifted,
+    "42804": _drifted,
+    "3D000": lambda f, v, t: ConfigurationError("the database does not exist", hint="createdb makes it"),
+    "42501": _denied,
+}
+# By the first two characters, where the five are not listed.
+_CLASSES: Mapping[str, Translate] = {
+    "08": lambda f, v, t: lost(v),
+    "28": _denied,
+    "53": _full,
+    "57": lambda f, v, t: lost(v),
+    "0A": lambda f, v, t: Unsupported("the server does not support this"),
+}
+
+
+def postgres_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    """Return what an error of PostgreSQL means."""
+    code = str(failure.code)
+    translate = _SQLSTATES.get(code) or _CLASSES.get(code[:2])
+    if translate is not None:
+        return translate(failure, verb, tables)
+    return OperationalError(f"PostgreSQL refused the statement (SQLSTATE {code})", retryable=False)
+
+
+# -- SQLite (https://www.sqlite.org/rescode.html) ----------------------------------------------------------------------
+
+BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG, NOTADB = (
+    5, 6, 7, 8, 9, 10, 11, 13, 14, 18, 26,
+)  # fmt: skip
+CONSTRAINT = 19
+_CHECK, _FOREIGNKEY, _NOTNULL, _PRIMARYKEY, _UNIQUE, _DATATYPE = 275, 787, 1299, 1555, 2067, 3091
+_FAILED = re.compile(r"constraint failed: (.*)")
+_COLUMN = re.compile(r"column \S+\.(\S+)\Z")
+_NO_TABLE = re.compile(r"no such table: (?:main\.)?(\S+)")
+
+
+def _named(failure: Failure) -> str:
+    found = _FAILED.search(failure.message)
+    return found[1] if found else ""
+
+
+def _unique(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    # The message lists the columns: "UNIQUE constraint failed: posts.org_id, posts.slug".
+    columns = [part.strip() for part in _named(failure).split(",")]
+    stored = {column.partition(".")[2] for column in columns}
+    table = columns[0].partition(".")[0]
+    for entity in tables.schema:
+        if entity.stored != table:
+            continue
+        if stored == {entity.id.stored}:
+            return duplicate(Constraint("unique", entity, ("id",)), verb)
+        for unique in entity.uniques:
+            if stored == {f.stored for f in unique.fields}:
+                return duplicate(Constraint("unique", entity, unique.names), verb)
+    return duplicate(None, verb)
+
+
+def _sqlite_column(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    """`NOT NULL constraint failed: t.c`, and `cannot store TEXT value in INTEGER column t.c`."""
+    found = _COLUMN.search(failure.message)
+    stored = found[1] if found else _named(failure).partition(".")[2]
+    return out_of_range(_declared(verb, stored) or verb.computed)
+
+
+_RESULT_CODES: Mapping[int, Translate] = {
+    _UNIQUE: _unique,
+    _PRIMARYKEY: _unique,
+    _FOREIGNKEY: lambda f, v, t: reference(None, v),
+    _CHECK: lambda f, v, t: check(t.constraints.get(_named(f)), v),
+    _NOTNULL: _sqlite_column,
+    _DATATYPE: _sqlite_column,
+    BUSY: _conflict,
+    LOCKED: _conflict,
+    INTERRUPT: _late,
+    READONLY: lambda f, v, t: TransactionError("the database takes no writes here: it is read-only"),
+    TOOBIG: lambda f, v, t: TooLarge("a value is larger than SQLite keeps"),
+    FULL: _full,
+    NOMEM: _full,
+    IOERR: lambda f, v, t: lost(v),
+    CANTOPEN: lambda f, v, t: Unavailable("the database file cannot be opened", retryable=False),
+    CORRUPT: lambda f, v, t: OperationalError("the database file is damaged", retryable=False),
+    NOTADB: lambda f, v, t: ConfigurationError("the file is not a SQLite database"),
+}
+
+
+def sqlite_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+    """Return what an error of SQLite means."""
+    code = failure.code if isinstance(failure.code, int) else 1
+    translate = _RESULT_CODES.get(code) or _RESULT_CODES.get(code & 0xFF)
+    if translate is not None:
+        return translate(failure, verb, tables)
+    # The plain "SQL logic error" has no extended code.
+    table = _NO_TABLE.search(failure.message)
+    if table is not None:
+        return missing_table(table[1])
+    if "no such column" in failure.message or "has no column" in failure.message:
+        return _drifted(failure, verb, tables)
+    return OperationalError(f"SQLite refused the statement (result code {code})", retryable=False)

@@ -1,0 +1,51 @@
+"""What the servers' planners say, as a `Plan`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dbkit.statement import Plan
+
+__all__ = ["postgres_plan", "sqlite_plan"]
+
+_INDEX = re.compile(r"USING (?:COVERING |AUTOMATIC |PARTIAL |COVERING )*INDEX (\S+)")
+_ROWID = re.compile(r"SEARCH (\S+) USING INTEGER PRIMARY KEY")
+_SCAN = re.compile(r"SCAN (\S+)(?! .*USING)")
+
+
+def sqlite_plan(text: str, rows: Sequence[Sequence[Any]]) -> Plan:
+    """Return the plan that EXPLAIN QUERY PLAN gave as rows (https://www.sqlite.org/eqp.html)."""
+    details = [str(row[3]) for row in rows]
+    indexes: list[str] = []
+    scans: list[str] = []
+    is_sorted = False
+    for detail in details:
+        if found := _INDEX.search(detail):
+            indexes.append(found[1])
+        elif found := _ROWID.search(detail):
+            indexes.append(f"{found[1]}.rowid")
+        elif (found := _SCAN.match(detail)) and not detail.endswith(
+            ("VIRTUAL TABLE INDEX 1:", "ROW", "ROWS")
+        ):
+            scans.append(found[1])
+        if "USE TEMP B-TREE FOR" in detail and "ORDER BY" in detail:
+            is_sorted = True
+    return Plan(text, tuple(dict.fromkeys(indexes)), None, is_sorted, tuple(dict.fromkeys(scans)), details)
+
+
+def postgres_plan(text: str, answer: Any) -> Plan:
+    """Return the plan that EXPLAIN (FORMAT JSON) gave."""
+    nodes = list(_nodes(answer[0]["Plan"]))
+    indexes = [node["Index Name"] for node in nodes if "Index Name" in node]
+    scans = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
+    # An incremental sort only sorts what an index left equal.
+    is_sorted = any(node["Node Type"] == "Sort" for node in nodes)
+    return Plan(text, tuple(dict.fromkeys(indexes)), None, is_sorted, tuple(dict.fromkeys(scans)), answer)
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)

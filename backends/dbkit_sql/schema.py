@@ -1,0 +1,183 @@
+"""Tables of entities: SQLAlchemy's description of them, their DDL, and the names by which errors are understood."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
+from sqlalchemy.sql.selectable import FromClause
+
+from dbkit.spec import EntitySpec, FieldSpec, Schema
+from dbkit.values import Kind, ValueType
+
+from .binds import Raw
+from .dialects import Dialect
+
+__all__ = ["MAX_STORED_BYTES", "Constraint", "Tables"]
+
+MAX_STORED_BYTES = 16 * 2**20
+"""What a row may grow to by updates (SEMANTICS, "Values": the whole entity)."""
+_ON_DELETE = {"restrict": "NO ACTION", "cascade": "CASCADE", "set_null": "SET NULL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a constraint's name stands for in an error."""
+
+    kind: Literal["unique", "reference", "bounds", "size"]
+    entity: EntitySpec
+    names: tuple[str, ...]
+    """The fields as declared."""
+
+    @property
+    def field(self) -> str:
+        return ", ".join(self.names)
+
+
+class Tables:
+    """The tables of a schema in one dialect."""
+
+    def __init__(self, dialect: Dialect, schema: Schema) -> None:
+        self.dialect = dialect
+        self.schema = schema
+        self.constraints: dict[str, Constraint] = {}
+        self._metadata = sa.MetaData()
+        self._tables = {entity.token: self._table(entity) for entity in schema}
+        self.indexes = {entity.token: self._indexes(entity) for entity in schema}
+        self.foreign_keys = {entity.token: self._foreign_keys(entity) for entity in schema}
+
+    def of(self, entity: EntitySpec) -> sa.Table:
+        """Return the entity's table."""
+        return self._tables[entity.token]
+
+    def alias_of(self, reference: FieldSpec) -> FromClause:
+        """Return a new alias of the table that a reference leads to."""
+        assert reference.reference is not None
+        return self.of(reference.reference.target).alias()
+
+    def quoted(self, name: str) -> str:
+        """Return an identifier as it stands in SQL."""
+        return self.dialect.sa.identifier_preparer.quote(name)
+
+    # -- making --------------------------------------------------------------------------------------------------------
+
+    def _table(self, entity: EntitySpec) -> sa.Table:
+        columns = [
+            sa.Column(f.stored, Raw(self.dialect.column_type(f.type)), nullable=f.type.nullable)
+            for f in entity.columns
+        ]
+        key = sa.PrimaryKeyConstraint(
+            entity.id.stored, name=self._named("pk", entity, (), Constraint("unique", entity, ("id",)))
+        )
+        return sa.Table(
+            entity.stored, self._metadata, *columns, key, *self._checks(entity), sqlite_strict=True
+        )
+
+    def _checks(self, entity: EntitySpec) -> Iterable[sa.CheckConstraint]:
+        unbounded: list[str] = []
+        for f in entity.columns:
+            column = self.quoted(f.stored)
+            conditions = self.dialect.checks(column, f.type)
+            if _is_unbounded(f.type):
+                unbounded.append(f"coalesce({self.dialect.octets(column, f.type)}, 0)")
+            if conditions:
+                meaning = Constraint("bounds", entity, (f.shadow_of or f.name,))
+                text = " AND ".join(conditions)
+                # A declared bound that changed shows as another name: checks are compared by it alone.
+                name = self._named("ck", entity, (f.stored, _digest(text)), meaning)
+                yield sa.CheckConstraint(sa.literal_column(text), name=name)
+        if unbounded:
+            text = f"{' + '.join(unbounded)} <= {MAX_STORED_BYTES}"
+            name = self._named("ck", entity, ("size", _digest(text)), Constraint("size", entity, ()))
+            yield sa.CheckConstraint(sa.literal_column(text), name=name)
+
+    def _indexes(self, entity: EntitySpec) -> list[sa.Index]:
+        table = self.of(entity)
+        made: list[sa.Index] = []
+        for unique in entity.uniques:
+            meaning = Constraint("unique", entity, unique.names)
+            name = self._named("ux", entity, tuple(f.stored for f in unique.fields), meaning)
+            where = self.dialect.unique_where()
+            columns = [self.dialect.index_column(table.c[f.stored], f) for f in unique.fields]
+            made.append(sa.Index(name, *columns, unique=True, postgresql_where=where, _table=table))
+        seen: set[tuple[int, ...]] = set()
+        for index in entity.indexes:
+            # The id at the end makes the order total, so that pages are ranges of the index.
+            fields = index.fields if entity.id in index.fields else (*index.fields, entity.id)
+            tokens = tuple(f.token for f in fields)
+            if tokens in seen:
+                continue
+            seen.add(tokens)
+            name = self._named("ix", entity, tuple(f.stored for f in index.fields), None)
+            columns = [self.dialect.index_column(table.c[f.stored], f) for f in fields]
+            made.append(sa.Index(name, *columns, _table=table))
+        return made
+
+    def _foreign_keys(self, entity: EntitySpec) -> list[sa.ForeignKeyConstraint]:
+        table = self.of(entity)
+        made: list[sa.ForeignKeyConstraint] = []
+        for f in entity.references:
+            reference = f.reference
+            if reference is None or not reference.check:
+                continue
+            parent = self.of(reference.target)
+            name = self._named("fk", entity, (f.stored,), Constraint("reference", entity, (f.name,)))
+            key = sa.ForeignKeyConstraint(
+                [f.stored],
+                [parent.c[reference.target.id.stored]],
+                name=name,
+                ondelete=_ON_DELETE[reference.on_delete],
+                # So that a verb can put off the check to its end; only NO ACTION can be put off.
+                deferrable=True if reference.on_delete == "restrict" else None,
+                initially="IMMEDIATE" if reference.on_delete == "restrict" else None,
+                use_alter=self.dialect.alters_constraints,
+            )
+            table.append_constraint(key)
+            made.append(key)
+        return made
+
+    def _named(
+        self, prefix: str, entity: EntitySpec, parts: tuple[str, ...], means: Constraint | None
+    ) -> str:
+        name = "_".join([prefix, entity.stored, *parts])
+        if len(name) > self.dialect.max_name_bytes:
+            # A long name would be cut off by the server, and two of them could become one.
+            name = f"{name[: self.dialect.max_name_bytes - 9]}_{_digest(name)}"
+        if means is not None:
+            self.constraints[name] = means
+        return name
+
+    # -- DDL -----------------------------------------------------------------------------------------------------------
+
+    def create(self, entity: EntitySpec) -> list[str]:
+        """Return the statements that make the entity's table and its indexes."""
+        made = [self._ddl(CreateTable(self.of(entity)))]
+        made += [self._ddl(CreateIndex(index)) for index in self.indexes[entity.token]]
+        return made
+
+    def refer(self, entity: EntitySpec) -> list[str]:
+        """Return the statements that add the entity's references, where they do not stand in its table's own."""
+        if not self.dialect.alters_constraints:
+            return []
+        return [self._ddl(AddConstraint(key)) for key in self.foreign_keys[entity.token]]
+
+    def _ddl(self, element: Any) -> str:
+        # What a driver is given without parameters it takes as it stands, so SQLAlchemy's doubled % are undone.
+        text = str(element.compile(dialect=self.dialect.sa)).strip()
+        return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _is_unbounded(type: ValueType) -> bool:
+    if type.choices is not None:
+        return False
+    if type.kind in (Kind.TEXT, Kind.BYTES):
+        return type.max_length is None
+    return not type.kind.is_scalar
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

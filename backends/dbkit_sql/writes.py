@@ -1,0 +1,526 @@
+"""The statements of writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+from dbkit.options import MAX_ROWS_TOUCHED
+from dbkit.query import (
+    Append,
+    Arithmetic,
+    Assign,
+    Change,
+    Claim,
+    Constant,
+    DeleteMany,
+    DeleteOne,
+    Expression,
+    FieldValue,
+    Filter,
+    Insert,
+    Remove,
+    Slot,
+    UpdateMany,
+    UpdateOne,
+    Upsert,
+)
+from dbkit.spec import EntitySpec, FieldSpec, OnDelete
+from dbkit.values import Kind
+
+from .binds import Binds, Raw, Text
+from .codecs import Codec
+from .compile import Scope
+from .dialects.base import Expr, Number, literal
+from .rows import RowReader
+from .schema import Constraint, Tables
+
+__all__ = [
+    "BulkPlan", "ClaimPlan", "DeletePlan", "InsertPlan", "UpdatePlan",
+    "bulk", "claim", "delete_many", "delete_one", "insert", "update_many", "update_one", "upsert",
+]  # fmt: skip
+
+_TOO_MANY = MAX_ROWS_TOUCHED + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ParentCheck:
+    """Asks whether a reference's parent is there, where the server does not name the reference that failed."""
+
+    constraint: Constraint
+    text: str
+    value: Callable[[tuple[Any, ...]], Any]
+    """Gives the encoded id, or None, of the query's binds."""
+
+
+@dataclass(frozen=True, slots=True)
+class InsertPlan:
+    """One row."""
+
+    text: Text
+    parents: tuple[ParentCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPlan:
+    """Many rows of one entity."""
+
+    insert: InsertPlan
+    copy: str
+    """COPY … FROM STDIN, for a server that has it."""
+    types: tuple[str, ...]
+    refers_to_itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePlan:
+    """A change of one row or of many."""
+
+    text: Text
+    exists: Text | None
+    """For one row: whether it is there at all."""
+    reader: RowReader
+    changes: tuple[Change, ...]
+    parents: tuple[ParentCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePlan:
+    """Deletes one row or many.
+
+    Attributes:
+        cascades: whether other rows are touched.
+        defers: whether a restricting child may go with the same verb, so that the check must wait for its end.
+        restricting: what may have refused it, where the server does not say.
+    """
+
+    text: Text
+    cascades: bool
+    defers: bool
+    restricting: tuple[tuple[Constraint, Text], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPlan:
+    """Changes the first free rows."""
+
+    text: Text
+    select: Text | None
+    """The ids in order, where the change cannot return them so."""
+    reader: RowReader
+    id_position: int
+    changes: tuple[Change, ...]
+
+
+# -- inserting ---------------------------------------------------------------------------------------------------------
+
+
+def insert(tables: Tables, entity: EntitySpec) -> InsertPlan:
+    """Compile the insertion of a row; its binds are the row."""
+    binds = Binds()
+    slots = tuple(Slot(n) for n in range(len(entity.columns)))
+    statement = sa.insert(tables.of(entity)).values(_row(tables, binds, entity, slots))
+    return InsertPlan(
+        binds.compile(statement, tables.dialect.sa),
+        _parent_checks(tables, entity, dict(zip(entity.columns, slots, strict=True))),
+    )
+
+
+def bulk(tables: Tables, entity: EntitySpec) -> BulkPlan:
+    """Compile the insertion of many rows."""
+    quoted = ", ".join(tables.quoted(f.stored) for f in entity.columns)
+    return BulkPlan(
+        insert(tables, entity),
+        f"COPY {tables.quoted(entity.stored)} ({quoted}) FROM STDIN (FORMAT BINARY)",
+        tuple(tables.dialect.copy_type(f.type) for f in entity.columns),
+        any(f.reference is not None and f.reference.target is entity for f in entity.references),
+    )
+
+
+def _row(tables: Tables, binds: Binds, entity: EntitySpec, slots: Sequence[Slot]) -> dict[Any, Any]:
+    table = tables.of(entity)
+    return {
+        table.c[f.stored]: binds.one(slot, tables.dialect.encoder(f.type), nullable=f.type.nullable)
+        for f, slot in zip(entity.columns, slots, strict=True)
+    }
+
+
+def _parent_checks(
+    tables: Tables, entity: EntitySpec, slots: dict[FieldSpec, Slot]
+) -> tuple[ParentCheck, ...]:
+    made: list[ParentCheck] = []
+    for f in entity.references:
+        if f in slots and f.reference is not None and f.reference.check:
+            binds = Binds()
+            parent = tables.of(f.reference.target)
+            id = parent.c[f.reference.target.id.stored]
+            statement = sa.select(literal("1")).where(id == binds.one(Slot(0)))
+            text = binds.compile(statement, tables.dialect.sa).text
+            value = _encoded(slots[f].index, tables.dialect.encoder(f.type))
+            made.append(ParentCheck(Constraint("reference", entity, (f.name,)), text, value))
+    return tuple(made)
+
+
+def _encoded(index: int, encode: Codec) -> Callable[[tuple[Any, ...]], Any]:
+    def value(binds: tuple[Any, ...]) -> Any:
+        found = binds[index]
+        return found if found is None or encode is None else encode(found)
+
+    return value
+
+
+def upsert(tables: Tables, reader: RowReader, query: Upsert) -> UpdatePlan:
+    """Compile a slotted `Upsert`."""
+    binds = Binds()
+    entity = query.entity
+    table = tables.of(entity)
+    make = PostgresInsert if tables.dialect.updates_in_cte else SqliteInsert
+    made = make(table).values(_row(tables, binds, entity, query.row))
+    kept = {entity.id.name} | ({"created_at"} if entity.timestamped else set())
+    changed: dict[Any, Any] = {
+        table.c[f.stored]: made.excluded[f.stored] for f in entity.columns if f.name not in kept
+    }
+    if entity.versioned:
+        version = table.c[entity.by_name["version"].stored]
+        changed[version] = version + literal("1")
+    # Without any change there would be nothing to return.
+    changed = changed or {table.c[entity.id.stored]: table.c[entity.id.stored]}
+    keys = [table.c[f.stored] for f in query.on.fields]
+    statement = made.on_conflict_do_update(index_elements=keys, set_=changed)
+    statement = statement.returning(*_returned(tables, reader))
+    slots = dict(zip(entity.columns, query.row, strict=True))
+    return UpdatePlan(
+        binds.compile(statement, tables.dialect.sa), None, reader, (), _parent_checks(tables, entity, slots)
+    )
+
+
+def _returned(tables: Tables, reader: RowReader) -> list[Expr]:
+    table = tables.of(reader.read.entity)
+    return [table.c[path.field.stored] for path in reader.paths]
+
+
+# -- updating ----------------------------------------------------------------------------------------------------------
+
+
+def update_one(tables: Tables, reader: RowReader, query: UpdateOne) -> UpdatePlan:
+    """Compile a slotted `UpdateOne`."""
+    binds = Binds()
+    entity = query.entity
+    table = tables.of(entity)
+    scope = Scope(tables, binds, entity, table, correlated=True)
+    id = scope.id == binds.one(query.id, tables.dialect.encoder(entity.id.type))
+    statement = sa.update(table).values(_assignments(scope, query.changes)).where(id)
+    if query.where is not None:
+        statement = statement.where(scope.condition(query.where))
+    other = Binds()
+    here = Scope(tables, other, entity, table)
+    exists = sa.select(literal("1")).select_from(table)
+    exists = exists.where(here.id == other.one(query.id, tables.dialect.encoder(entity.id.type)))
+    return UpdatePlan(
+        binds.compile(statement.returning(*_returned(tables, reader)), tables.dialect.sa),
+        other.compile(exists, tables.dialect.sa),
+        reader,
+        query.changes,
+        _parent_checks(tables, entity, _assigned(query.changes)),
+    )
+
+
+def update_many(tables: Tables, reader: RowReader, query: UpdateMany) -> UpdatePlan:
+    """Compile a slotted `UpdateMany`."""
+    binds = Binds()
+    entity = query.entity
+    table = tables.of(entity)
+    scope = Scope(tables, binds, entity, table, correlated=True)
+    changed = sa.update(table).values(_assignments(scope, query.changes))
+    where = scope.condition(query.where)
+    statement: Any
+    if tables.dialect.updates_in_cte:
+        statement = _counted(tables, changed, where, _first_ids(scope, where))
+    else:
+        statement = changed.where(scope.id.in_(_first_ids(*_other(tables, binds, query.entity, query.where))))
+    parents = _parent_checks(tables, entity, _assigned(query.changes))
+    return UpdatePlan(binds.compile(statement, tables.dialect.sa), None, reader, query.changes, parents)
+
+
+def _other(tables: Tables, binds: Binds, entity: EntitySpec, where: Filter | None) -> tuple[Scope, Expr]:
+    """Return the rows again, under another name, and the condition on them."""
+    scope = Scope(tables, binds, entity, tables.of(entity).alias())
+    return scope, scope.condition(where)
+
+
+def _first_ids(scope: Scope, where: Expr) -> sa.Select[Any]:
+    """Return the ids of the rows, one more than may be touched at most."""
+    return sa.select(scope.id).select_from(scope.source).where(where).limit(literal(str(_TOO_MANY)))
+
+
+def _counted(tables: Tables, write: Any, where: Expr, touched: Any) -> sa.Select[Any]:
+    """Return the statement that writes only where *touched* has not too many rows, and returns (touched, written).
+
+    All parts of one statement see the same snapshot (PostgreSQL's manual, 7.8.4).
+    """
+    total = sa.select(sa.func.count().label("n")).select_from(touched.subquery("touched")).cte("total")
+    few = sa.select(total.c.n).scalar_subquery() <= literal(str(MAX_ROWS_TOUCHED))
+    written = write.where(where, few).returning(literal("1").label("one")).cte("written")
+    return sa.select(
+        sa.select(total.c.n).scalar_subquery(),
+        sa.select(sa.func.count()).select_from(written).scalar_subquery(),
+    )
+
+
+def _assigned(changes: Sequence[Change]) -> dict[FieldSpec, Slot]:
+    found: dict[FieldSpec, Slot] = {}
+    for change in changes:
+        if isinstance(change, Assign) and isinstance(change.expression, Constant):
+            found[change.field] = change.expression.value
+    return found
+
+
+def _assignments(scope: Scope, changes: Sequence[Change]) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    for change in changes:
+        column: Any = scope.table.c[change.field.stored]
+        made[column] = _changed(scope, column, change)
+    return made
+
+
+def _changed(scope: Scope, column: Expr, change: Change) -> Expr:
+    dialect, type = scope.dialect, change.field.type
+    match change:
+        case Assign(expression=Constant(value=slot)):
+            return scope.binds.one(slot, dialect.encoder(type), nullable=type.nullable)
+        case Assign(expression=FieldValue(path=path)):
+            return scope.place(path).expr
+        case Assign(expression=expression):
+            return dialect.result(_number(scope, expression), type)
+        case Remove():
+            assert type.element is not None
+            return dialect.removed(scope.binds, column, type.element, change.value)
+        case Append():
+            assert type.element is not None
+            return dialect.appended(scope.binds, column, type.element, change.value)
+        case _:
+            raise AssertionError(change)
+
+
+def _number(scope: Scope, expression: Expression) -> Number:
+    dialect = scope.dialect
+    match expression:
+        case FieldValue(path=path):
+            return dialect.operand(scope.place(path).expr, path.type)
+        case Constant(value=slot, type=type):
+            cast = sa.cast(
+                scope.binds.one(slot, dialect.number_encoder(type)), Raw(dialect.number_type(type))
+            )
+            return Number(cast)
+        case Arithmetic(op=op, left=left, right=right):
+            kind = expression.type.kind
+            sides = [_operand(scope, side, kind) for side in (left, right)]
+            return dialect.compute(op, sides[0], sides[1], kind)
+        case _:
+            raise AssertionError(expression)
+
+
+def _operand(scope: Scope, side: Expression, kind: Kind) -> Number:
+    number = _number(scope, side)
+    if kind is Kind.FLOAT and side.type.kind is not Kind.FLOAT:
+        return scope.dialect.as_float(number)
+    return number
+
+
+# -- deleting ----------------------------------------------------------------------------------------------------------
+
+
+def delete_one(tables: Tables, query: DeleteOne) -> DeletePlan:
+    """Compile a slotted `DeleteOne`."""
+
+    def where(scope: Scope) -> Expr:
+        id = scope.id == scope.binds.one(query.id, tables.dialect.encoder(query.entity.id.type))
+        return id if query.where is None else sa.and_(id, scope.condition(query.where))
+
+    return _delete(tables, query.entity, where, many=False)
+
+
+def delete_many(tables: Tables, query: DeleteMany) -> DeletePlan:
+    """Compile a slotted `DeleteMany`."""
+    return _delete(tables, query.entity, lambda scope: scope.condition(query.where), many=True)
+
+
+def _delete(tables: Tables, entity: EntitySpec, where: Callable[[Scope], Expr], *, many: bool) -> DeletePlan:
+    binds = Binds()
+    table = tables.of(entity)
+    scope = Scope(tables, binds, entity, table, correlated=True)
+    edges = _touching(tables, entity)
+    statement: Any = sa.delete(table)
+    if tables.dialect.updates_in_cte and (many or edges):
+        first = _first_ids(scope, where(scope))
+        touched = _cascade(tables, entity, first, edges) if edges else first
+        statement = _counted(tables, statement, where(scope), touched)
+    elif many:
+        other = Scope(tables, binds, entity, table.alias())
+        condition = where(other)
+        statement = statement.where(scope.id.in_(_first_ids(other, condition)))
+    else:
+        statement = statement.where(where(scope))
+    return DeletePlan(
+        binds.compile(statement, tables.dialect.sa),
+        cascades=bool(edges),
+        defers=_defers(tables, entity, edges),
+        restricting=tuple(_restricting(tables, entity, where)),
+    )
+
+
+Edge = tuple[EntitySpec, EntitySpec, FieldSpec, OnDelete]
+"""Parent, child, the child's reference, what deleting the parent does."""
+
+
+def _touching(tables: Tables, entity: EntitySpec) -> list[Edge]:
+    """Return the references by which deleting rows of *entity* touches other rows."""
+    found: list[Edge] = []
+    reached, queue = {entity.token}, [entity]
+    while queue:
+        parent = queue.pop()
+        for child, f in tables.schema.children(parent):
+            assert f.reference is not None
+            if f.reference.on_delete == "restrict":
+                continue
+            found.append((parent, child, f, f.reference.on_delete))
+            if f.reference.on_delete == "cascade" and child.token not in reached:
+                reached.add(child.token)
+                queue.append(child)
+    return found
+
+
+def _defers(tables: Tables, entity: EntitySpec, edges: Sequence[Edge]) -> bool:
+    """Return whether a child that restricts may itself go by a cascade of the same verb.
+
+    A cascade is a statement of its own inside the server, and NO ACTION is looked at at its end, not at the verb's.
+    """
+    gone = {child.token for _, child, _, on_delete in edges if on_delete == "cascade"}
+    if not gone:
+        return False
+    parents = [e for e in tables.schema if e.token in gone or e is entity]
+    return any(
+        f.reference is not None
+        and f.reference.on_delete == "restrict"
+        and child.token in {*gone, entity.token}
+        for parent in parents
+        for child, f in tables.schema.children(parent)
+    )
+
+
+_ID_COLUMNS = {Kind.UUID: ("u", "uuid"), Kind.TEXT: ("t", "text"), Kind.INT: ("i", "bigint")}
+
+
+def _cascade(
+    tables: Tables, entity: EntitySpec, first: sa.Select[Any], edges: Sequence[Edge]
+) -> sa.Select[Any]:
+    """Return the rows that would be deleted or set to null, found by following the references; each once.
+
+    One recursive query: of each row its entity's number, whether it is only set to null, and its id in the column of
+    its type.
+    """
+    entities = list({e.token: e for e in (entity, *(child for _, child, _, _ in edges))}.values())
+    numbers = {e.token: n for n, e in enumerate(entities)}
+    kinds = sorted({e.id.type.kind for e in entities})
+
+    def row(of: EntitySpec, id: Expr, *, nulled: bool) -> list[Any]:
+        columns: list[Any] = [
+            literal(str(numbers[of.token])).label("entity"),
+            literal(str(nulled).lower()).label("nulled"),
+        ]
+        for kind in kinds:
+            name, type = _ID_COLUMNS[kind]
+            value = id if of.id.type.kind is kind else sa.null()
+            columns.append(sa.cast(value, Raw(type)).label(name))
+        return columns
+
+    start = first.subquery("first")
+    found = sa.select(*row(entity, start.c[0], nulled=False)).select_from(start).cte("doomed", recursive=True)
+    branches: list[Any] = []
+    for parent, child, f, on_delete in edges:
+        table = tables.of(child).alias()
+        parent_id = found.c[_ID_COLUMNS[parent.id.type.kind][0]]
+        branch = sa.select(*row(child, table.c[child.id.stored], nulled=on_delete == "set_null"))
+        branch = branch.select_from(table).where(
+            found.c.entity == literal(str(numbers[parent.token])),
+            found.c.nulled == literal("false"),
+            table.c[f.stored] == parent_id,
+        )
+        branches.append(branch.correlate(found))
+    following = (
+        sa.union_all(*branches).lateral("following")
+        if len(branches) > 1
+        else branches[0].lateral("following")
+    )
+    names = ["entity", "nulled", *(_ID_COLUMNS[kind][0] for kind in kinds)]
+    step = sa.select(*(following.c[name] for name in names)).select_from(found.join(following, sa.true()))
+    found = found.union(step)
+    each = [found.c[name] for name in names if name != "nulled"]
+    return sa.select(*each).distinct().limit(literal(str(_TOO_MANY)))
+
+
+def _restricting(
+    tables: Tables, entity: EntitySpec, where: Callable[[Scope], Expr]
+) -> list[tuple[Constraint, Text]]:
+    """Return, for each restricting reference to the entity, the question whether a row to be deleted has such children."""
+    made: list[tuple[Constraint, Text]] = []
+    for child, f in tables.schema.children(entity):
+        if f.reference is None or f.reference.on_delete != "restrict":
+            continue
+        binds = Binds()
+        scope = Scope(tables, binds, entity, tables.of(entity))
+        condition = where(scope)
+        found = tables.of(child).alias()
+        exists = sa.exists(sa.select(literal("1")).select_from(found).where(found.c[f.stored] == scope.id))
+        statement = (
+            sa.select(literal("1")).select_from(scope.source).where(condition, exists).limit(literal("1"))
+        )
+        made.append((Constraint("reference", child, (f.name,)), binds.compile(statement, tables.dialect.sa)))
+    return made
+
+
+# -- claiming ----------------------------------------------------------------------------------------------------------
+
+
+def claim(tables: Tables, reader: RowReader, query: Claim) -> ClaimPlan:
+    """Compile a slotted `Claim`."""
+    binds = Binds()
+    entity = query.entity
+    table = tables.of(entity)
+    scope = Scope(tables, binds, entity, table, correlated=True)
+    changed = sa.update(table).values(_assignments(scope, query.changes))
+    free_binds = binds if tables.dialect.updates_in_cte else Binds()
+    free = tables.of(entity).alias("free")
+    chosen = Scope(tables, binds, entity, free)
+    keys = chosen.sort_keys(query.order)
+    select = sa.select(chosen.id).where(chosen.condition(query.where)).order_by(*keys)
+    returned = _returned(tables, reader)
+    id_position = next(
+        n for n, path in enumerate(reader.paths) if path.is_own_field and path.field is entity.id
+    )
+    if not tables.dialect.updates_in_cte:
+        update = changed.where(scope.id.in_(select.limit(binds.one(query.limit)))).returning(*returned)
+        other = Scope(tables, free_binds, entity, free)
+        first = (
+            sa.select(other.id).where(other.condition(query.where)).order_by(*other.sort_keys(query.order))
+        )
+        text = free_binds.compile(first.limit(free_binds.one(query.limit)), tables.dialect.sa)
+        return ClaimPlan(binds.compile(update, tables.dialect.sa), text, reader, id_position, query.changes)
+    places = [chosen.place(o.path).expr.label(f"k{n}") for n, o in enumerate(query.order)]
+    locked = select.with_only_columns(chosen.id.label("id"), *places).limit(binds.one(query.limit))
+    locked = locked.with_for_update(skip_locked=True)
+    picked = locked.cte("picked").prefix_with("MATERIALIZED")
+    written = changed.where(scope.id == picked.c.id).returning(*returned).cte("written")
+    order = [
+        tables.dialect.sort_key(picked.c[f"k{n}"], descending=o.descending, nullable=o.path.type.nullable)
+        for n, o in enumerate(query.order)
+    ]
+    columns = [written.c[path.field.stored] for path in reader.paths]
+    join = written.join(picked, written.c[entity.id.stored] == picked.c.id)
+    statement = sa.select(*columns).select_from(join).order_by(*order)
+    return ClaimPlan(binds.compile(statement, tables.dialect.sa), None, reader, id_position, query.changes)
