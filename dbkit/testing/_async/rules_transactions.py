@@ -82,7 +82,7 @@ async def an_exception_rolls_back(case: AsyncCase) -> None:
             assert await tx.store(Plain).find() == [kept]
 
 
-@rule("transactions", needs=("transactions",))
+@rule("transactions", needs=("transactions",), real_mongod=True)
 async def a_transaction_sees_one_snapshot(case: AsyncCase) -> None:
     """From its first operation on a transaction sees one instant; what others commit meanwhile appears after its end."""
     async with case.database(Plain) as db, case.connect(Plain) as other:
@@ -105,7 +105,7 @@ async def a_transaction_sees_one_snapshot(case: AsyncCase) -> None:
         assert await db.store(Plain).count(Plain.name == "changed") == 10
 
 
-@rule("transactions", needs=("transactions", "concurrent_writers"))
+@rule("transactions", needs=("transactions", "concurrent_writers"), real_mongod=True)
 async def a_writing_transaction_sees_its_snapshot_and_its_own_writes(case: AsyncCase) -> None:
     """A transaction that writes goes on to see its snapshot, with its own writes in it and nobody else's."""
     async with case.database(Plain) as db, case.connect(Plain) as other:
@@ -124,7 +124,7 @@ async def a_writing_transaction_sees_its_snapshot_and_its_own_writes(case: Async
         assert [p.n for p in await db.store(Plain).find(order_by=Plain.n)] == [None, 2, 50, 60, 70]
 
 
-@rule("transactions", needs=("transactions",))
+@rule("transactions", needs=("transactions",), real_mongod=True)
 async def nothing_is_seen_of_a_transaction_before_its_end(case: AsyncCase) -> None:
     """Readers beside an open transaction neither see its writes nor wait for it."""
     async with case.database(Plain) as db, case.connect(Plain) as other:

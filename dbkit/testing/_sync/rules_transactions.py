@@ -83,7 +83,7 @@ def an_exception_rolls_back(case: Case) -> None:
             assert tx.store(Plain).find() == [kept]
 
 
-@rule("transactions", needs=("transactions",))
+@rule("transactions", needs=("transactions",), real_mongod=True)
 def a_transaction_sees_one_snapshot(case: Case) -> None:
     """From its first operation on a transaction sees one instant; what others commit meanwhile appears after its end."""
     with case.database(Plain) as db, case.connect(Plain) as other:
@@ -106,7 +106,7 @@ def a_transaction_sees_one_snapshot(case: Case) -> None:
         assert db.store(Plain).count(Plain.name == "changed") == 10
 
 
-@rule("transactions", needs=("transactions", "concurrent_writers"))
+@rule("transactions", needs=("transactions", "concurrent_writers"), real_mongod=True)
 def a_writing_transaction_sees_its_snapshot_and_its_own_writes(case: Case) -> None:
     """A transaction that writes goes on to see its snapshot, with its own writes in it and nobody else's."""
     with case.database(Plain) as db, case.connect(Plain) as other:
@@ -125,7 +125,7 @@ def a_writing_transaction_sees_its_snapshot_and_its_own_writes(case: Case) -> No
         assert [p.n for p in db.store(Plain).find(order_by=Plain.n)] == [None, 2, 50, 60, 70]
 
 
-@rule("transactions", needs=("transactions",))
+@rule("transactions", needs=("transactions",), real_mongod=True)
 def nothing_is_seen_of_a_transaction_before_its_end(case: Case) -> None:
     """Readers beside an open transaction neither see its writes nor wait for it."""
     with case.database(Plain) as db, case.connect(Plain) as other:
