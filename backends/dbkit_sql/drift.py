@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+
 from dbkit.errors import SchemaDrift
 from dbkit.spec import EntitySpec
 
 from .schema import Tables
 
-__all__ = ["sqlite_drift"]
+__all__ = ["CATALOGUE", "postgres_drift", "sqlite_drift"]
 
 
 def _drift(entity: EntitySpec, problems: Iterable[str]) -> SchemaDrift:
@@ -92,4 +94,100 @@ def _parts_that_differ(found: dict[str, str], wanted: dict[str, str]) -> list[st
             problems.append(f"{part} is not declared")
         elif found[part] != wanted[part]:
             problems.append(part)
+    return problems
+
+
+# -- PostgreSQL: its catalogue says what the statements became ---------------------------------------------------------
+
+# All of one table as one JSON value; null where there is no such table. Bit 1 of indoption is DESC, bit 2 NULLS FIRST
+# (the manual, 52.26, and src/include/catalog/pg_index.h).
+CATALOGUE = """
+SELECT (
+  SELECT json_build_object(
+    'columns', (
+      SELECT json_object_agg(a.attname, json_build_array(
+        format_type(a.atttypid, a.atttypmod), a.attnotnull, l.collname))
+      FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    'indexes', (
+      SELECT json_agg(json_build_object(
+        'unique', i.indisunique, 'primary', i.indisprimary,
+        'partial', coalesce(pg_get_expr(i.indpred, i.indrelid) <> '(1 = 1)', false),
+        'columns', (
+          SELECT json_agg(json_build_array(a.attname, (i.indoption[k.n - 1] & 2) <> 0) ORDER BY k.n)
+          FROM generate_series(1, i.indnkeyatts) AS k(n)
+          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.n - 1])))
+      FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid),
+    'references', (
+      SELECT json_agg(json_build_array(a.attname, p.relname, f.confdeltype, f.condeferrable))
+      FROM pg_constraint f
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.conkey[1]
+      JOIN pg_class p ON p.oid = f.confrelid
+      WHERE f.conrelid = c.oid AND f.contype = 'f'),
+    'checks', (
+      SELECT json_agg(k.conname) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'))
+  FROM pg_class c WHERE c.oid = to_regclass(%s))
+"""
+_DELETES = {"restrict": "a", "cascade": "c", "set_null": "n"}
+
+
+def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> None:
+    """Raise `SchemaDrift` where what `CATALOGUE` found is not what the entity declares.
+
+    Further indexes are nobody's business but the database's owner's.
+    """
+    problems = _parts_that_differ(_columns_found(found), _columns_wanted(tables, entity))
+    problems += _index_problems(tables, entity, found["indexes"] or [])
+    problems += _parts_that_differ(
+        {f"reference {name}": f"{parent} {action}" for name, parent, action, _ in found["references"] or []},
+        {
+            f"reference {f.stored}": f"{f.reference.target.stored} {_DELETES[f.reference.on_delete]}"
+            for f in entity.references
+            if f.reference is not None and f.reference.check
+        },
+    )
+    problems += _parts_that_differ(
+        {f"check {name}": "" for name in found["checks"] or []},
+        {f"check {c.name}": "" for c in tables.of(entity).constraints if isinstance(c, sa.CheckConstraint)},
+    )
+    if problems:
+        raise _drift(entity, problems)
+
+
+def _columns_found(found: Any) -> dict[str, str]:
+    return {
+        f"column {name}": f"{type}{' collate ' + collation if collation else ''}{' not null' if not_null else ''}"
+        for name, (type, not_null, collation) in (found["columns"] or {}).items()
+    }
+
+
+def _columns_wanted(tables: Tables, entity: EntitySpec) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for f in entity.columns:
+        type = tables.dialect.column_type(f.type).replace(' COLLATE "C"', " collate C")
+        made[f"column {f.stored}"] = type + ("" if f.type.nullable else " not null")
+    return made
+
+
+def _index_problems(tables: Tables, entity: EntitySpec, found: Sequence[Any]) -> list[str]:
+    there = {
+        (i["unique"], tuple((name, bool(first)) for name, first in i["columns"]))
+        for i in found
+        if not i["partial"]
+    }
+    problems: list[str] = []
+    if (True, ((entity.id.stored, False),)) not in there:
+        problems.append("primary key")
+    for unique in entity.uniques:
+        # A unique key serves whatever the order of nulls is in it.
+        wanted = tuple(f.stored for f in unique.fields)
+        if not any(
+            is_unique and tuple(name for name, _ in columns) == wanted for is_unique, columns in there
+        ):
+            problems.append(f"unique key {', '.join(unique.names)} is missing")
+    for index in entity.indexes:
+        fields = index.fields if entity.id in index.fields else (*index.fields, entity.id)
+        columns = tuple((f.stored, f.type.nullable) for f in fields)
+        if not any(keys == columns for _, keys in there):
+            problems.append(f"index {', '.join(f.name for f in index.fields)} is missing")
     return problems

@@ -43,7 +43,7 @@ from dbkit.spec import EntitySpec
 
 from .schema import Constraint, Tables
 
-__all__ = ["Failure", "Verb", "postgres_error", "sqlite_error", "too_many", "verb_of"]
+__all__ = ["Failure", "Verb", "postgres_error", "refused_connection", "sqlite_error", "too_many", "verb_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +255,26 @@ def postgres_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
     if translate is not None:
         return translate(failure, verb, tables)
     return OperationalError(f"PostgreSQL refused the statement (SQLSTATE {code})", retryable=False)
+
+
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba.conf entry|role .* does not exist"
+)
+
+
+def refused_connection(code: str | None, message: str) -> DbkitError:
+    """Return the error for a connection that could not be made; *message* may hold secrets, and is only looked at.
+
+    libpq gives no SQLSTATE here.
+    """
+    if (code or "").startswith("28") or _REFUSED.search(message):
+        return ConfigurationError(
+            "the server refused the user or the password",
+            hint="a password's odd characters must be escaped in the URL",
+        )
+    if code == "3D000" or ("database" in message and "does not exist" in message):
+        return ConfigurationError("the database does not exist", hint="createdb makes it")
+    return Unavailable("the server cannot be reached")
 
 
 # -- SQLite (https://www.sqlite.org/rescode.html) ----------------------------------------------------------------------

@@ -38,6 +38,20 @@ _TYPES = {
     Kind.DICT: "jsonb",
     Kind.LIST: "jsonb",
 }
+# As psycopg's registry and casts to arrays name them.
+_SHORT = {
+    Kind.UUID: "uuid",
+    Kind.TEXT: "text",
+    Kind.INT: "int8",
+    Kind.FLOAT: "float8",
+    Kind.DECIMAL: "numeric",
+    Kind.BOOL: "bool",
+    Kind.DATETIME: "timestamptz",
+    Kind.DATE: "date",
+    Kind.TIME: "int8",
+    Kind.TIMEDELTA: "int8",
+    Kind.BYTES: "bytea",
+}
 _LEAVES = {
     Kind.INT: "bigint",
     Kind.DECIMAL: "bigint",
@@ -132,9 +146,7 @@ class PostgresDialect(Dialect):
     # -- comparing -----------------------------------------------------------------------------------------------------
 
     def array_type(self, type: ValueType) -> str:
-        return (
-            "numeric" if type.kind is Kind.DECIMAL else _TYPES.get(type.kind, "text").partition(" COLLATE")[0]
-        )
+        return _SHORT.get(type.kind, "jsonb")
 
     def leaf(self, column: Expr, keys: Sequence[str], type: ValueType) -> Place:
         text = Grouping(column.op("#>>")(_path(keys)))

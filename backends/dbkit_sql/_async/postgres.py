@@ -1,0 +1,398 @@
+"""PostgreSQL by psycopg 3: autocommit, server-side prepared statements, tuples, binary results."""
+
+from __future__ import annotations
+
+import select
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.pq import ConnStatus, TransactionStatus
+
+from dbkit.concurrency import asleep
+from dbkit.errors import (
+    BadURL,
+    Conflict,
+    DbkitError,
+    OutcomeUnknown,
+    TransactionAborted,
+    Unavailable,
+    Unsupported,
+)
+from dbkit.options import LOCK_WAIT_S, Isolation, Options
+from dbkit.query import Claim
+from dbkit.spec import EntitySpec
+from dbkit.statement import Plan, ServerInfo, Statement
+from dbkit.url import URL
+
+from ..adapters import ADAPTERS, postgres_failure
+from ..binds import Text
+from ..dialects import PostgresDialect
+from ..drift import CATALOGUE, postgres_drift
+from ..drivers import Owner
+from ..errors import Verb, postgres_error, refused_connection
+from ..features import POSTGRESQL
+from ..plans import postgres_plan
+from ..settings import PostgresSettings, postgres_settings
+from ..writes import BulkPlan
+from .backend import AsyncSqlBackend, AsyncSqlTransaction
+
+__all__ = ["AsyncPostgresBackend", "AsyncPostgresConnection"]
+
+T = TypeVar("T")
+_OLDEST = 140_000
+# A connection that was idle for longer is looked at before it is used: has the server closed it meanwhile?
+_TRUSTED_S = 0.5
+# Held while a schema is made: two processes shall not make one table at once. Any number that is always the same.
+_SCHEMA_LOCK = 7_306_367_291_482_113_381
+
+
+class AsyncPostgresConnection:
+    """A connection of psycopg; used by one at a time."""
+
+    def __init__(self, raw: psycopg.AsyncConnection[Any], owner: Owner) -> None:
+        self.raw = raw
+        self._owner = owner
+        # Kept: making one for each statement costs 15 % (and forgets how to adapt the parameters' types).
+        self._cursor = raw.cursor(binary=True)
+        self._control = raw.cursor()
+        self.touched = 0
+        self.released_at = monotonic()
+        self.xid: str | None = None
+        """The id of the transaction that is open, once the server gave one."""
+
+    @classmethod
+    async def connect(cls, settings: PostgresSettings, owner: Owner) -> AsyncPostgresConnection:
+        """Open a connection."""
+        raw = await psycopg.AsyncConnection.connect(autocommit=True, context=ADAPTERS, **settings.parameters)
+        try:
+            raw.prepared_max = 1_000
+            await raw.execute(settings.session, prepare=False)
+        except BaseException:
+            await raw.close()
+            raise
+        return cls(raw, owner)
+
+    async def rows(self, text: Any, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        if self._owner.hook is not None:
+            return await self._observed(text, lambda: self._rows(text, params))
+        await self._cursor.execute(text, params)
+        return await self._cursor.fetchall()
+
+    async def _rows(self, text: Any, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        await self._cursor.execute(text, params)
+        return await self._cursor.fetchall()
+
+    async def change(self, text: Any, params: Sequence[Any] = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        if self._owner.hook is not None:
+            return await self._observed(text, lambda: self._change(text, params))
+        await self._cursor.execute(text, params)
+        return self._cursor.rowcount
+
+    async def _change(self, text: Any, params: Sequence[Any]) -> int:
+        await self._cursor.execute(text, params)
+        return self._cursor.rowcount
+
+    async def change_many(self, text: Any, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement for each row."""
+        await self._observed(text, lambda: self._cursor.executemany(text, rows))
+
+    async def copy(self, text: Any, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Send the rows by COPY."""
+        await self._observed(text, lambda: self._copy(text, types, rows))
+
+    async def _copy(self, text: Any, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        async with self._control.copy(text) as copy:
+            copy.set_types(types)
+            for row in rows:
+                await copy.write_row(row)
+
+    async def _observed(self, text: str, run: Callable[[], Awaitable[T]]) -> T:
+        started = monotonic()
+        failed: str | None = None
+        try:
+            return await run()
+        except Exception as error:
+            failed = type(error).__name__
+            raise
+        finally:
+            if self._owner.hook is not None:
+                self._owner.hook(Statement(self._owner.name, text, monotonic() - started, failed))
+
+    # -- transactions --------------------------------------------------------------------------------------------------
+
+    async def begin(self, *, read_only: bool = False, serializable: bool = False) -> None:
+        """Begin a transaction of one snapshot."""
+        level = "SERIALIZABLE" if serializable else "REPEATABLE READ"
+        text = f"BEGIN ISOLATION LEVEL {level}{' READ ONLY' if read_only else ''}"
+        self.xid = None
+        await self._observed(text, lambda: self._control.execute(text.encode(), prepare=False))
+
+    async def begin_known(self, *, serializable: bool) -> None:
+        """Begin a transaction that writes, and learn its id in the same round trip.
+
+        By the id a new connection can ask what became of it, should the reply to COMMIT be lost.
+        """
+        level = "SERIALIZABLE" if serializable else "REPEATABLE READ"
+        text = f"BEGIN ISOLATION LEVEL {level}; SELECT pg_current_xact_id()::text"
+        self.xid = None
+        await self._observed(text, lambda: self._control.execute(text.encode(), prepare=False))
+        self._control.nextset()
+        row: Any = await self._control.fetchone()
+        self.xid = str(row[0])
+
+    async def commit(self) -> None:
+        """Commit it."""
+        if self.raw.pgconn.transaction_status == TransactionStatus.INERROR:
+            # COMMIT would answer ROLLBACK, and psycopg would say nothing.
+            raise TransactionAborted("an error in the transaction ended it; everything is rolled back")
+        await self._observed("COMMIT", lambda: self._control.execute(b"COMMIT", prepare=False))
+
+    async def rollback(self) -> None:
+        """Roll it back."""
+        await self._observed("ROLLBACK", lambda: self._control.execute(b"ROLLBACK", prepare=False))
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it is open, and no transaction is."""
+        return self.raw.pgconn.transaction_status == TransactionStatus.IDLE
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self.raw.pgconn.status != ConnStatus.OK
+
+    def is_stale(self) -> bool:
+        """Whether the server closed it while it was idle. No round trip: only what has already come is read."""
+        pgconn = self.raw.pgconn
+        try:
+            # The server's farewell comes first, the end of the stream behind it.
+            for _ in range(2):
+                readable, _, _ = select.select([pgconn.socket], [], [], 0)
+                if not readable:
+                    return False
+                pgconn.consume_input()
+        except (psycopg.Error, OSError, ValueError):
+            return True
+        return pgconn.status != ConnStatus.OK
+
+    async def close(self) -> None:
+        """Close it."""
+        await self.raw.close()
+
+
+class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
+    """A PostgreSQL server."""
+
+    name = "postgresql"
+
+    def __init__(self, url: URL, options: Options) -> None:
+        super().__init__(options)
+        self.features = POSTGRESQL
+        self.server = ServerInfo("PostgreSQL", "?")
+        self.dialect = PostgresDialect()
+        self._settings = postgres_settings(url, options)
+        if psycopg.pq.__impl__ == "python":
+            warnings.warn(
+                "psycopg runs in pure Python, which reads lists six times slower: pip install 'psycopg[binary]'",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> AsyncPostgresConnection:
+        try:
+            return await AsyncPostgresConnection.connect(self._settings, self)
+        except psycopg.ProgrammingError:
+            # The message may hold the password, as may every message at this point.
+            raise BadURL("libpq does not accept a value in the URL's query") from None
+        except (psycopg.Error, OSError, UnicodeError) as error:
+            raise refused_connection(getattr(error, "sqlstate", None), str(error)) from None
+
+    async def _probe(self, connection: AsyncPostgresConnection) -> None:
+        info = connection.raw.info
+        version = info.server_version
+        self.server = ServerInfo("PostgreSQL", (info.parameter_status("server_version") or "?").split()[0])
+        if version < _OLDEST:
+            raise Unsupported(f"PostgreSQL {self.server.version} is too old", hint="dbkit needs 14 or newer")
+        encoding = info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise Unsupported(
+                f"the database's encoding is {encoding}, which cannot keep every text",
+                hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+            )
+
+    async def taken(self) -> AsyncPostgresConnection:
+        while True:
+            connection = await self.pool.acquire()
+            if monotonic() - connection.released_at < _TRUSTED_S or not connection.is_stale():
+                return connection
+            await self.pool.discard(connection)
+
+    async def give_back(self, connection: AsyncPostgresConnection) -> None:
+        connection.released_at = monotonic()
+        await super().give_back(connection)
+
+    def translated(self, error: BaseException, verb: Verb) -> DbkitError | None:
+        failure = postgres_failure(error)
+        return None if failure is None else postgres_error(failure, verb, self.compiler.tables)
+
+    def is_lost(self, connection: AsyncPostgresConnection, error: BaseException) -> bool:
+        return connection.is_broken
+
+    # -- verbs ---------------------------------------------------------------------------------------------------------
+
+    async def insert_rows(self, plan: BulkPlan, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> None:
+        connection = await self.taken()
+        try:
+            # One statement is all or nothing by itself.
+            await self.bulk(connection, plan, entity, rows)
+        except BaseException as error:
+            await self.failed(connection, error, Verb(entity, writes=True))
+            raise
+        await self.give_back(connection)
+
+    async def bulk(
+        self,
+        connection: AsyncPostgresConnection,
+        plan: BulkPlan,
+        entity: EntitySpec,
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        fill = plan.insert.text.fill
+        await connection.copy(plan.copy, plan.types, (fill(row) for row in rows))
+
+    async def claim(self, query: Claim) -> list[Any]:
+        plan = self.compiler.claim(query)
+        return plan.reader.instances(await self.rows(plan.text.text, plan.text.fill(query.binds), query))
+
+    async def explained(
+        self, connection: AsyncPostgresConnection, text: Text, binds: tuple[Any, ...]
+    ) -> Plan:
+        ((answer,),) = await connection.rows(f"EXPLAIN (FORMAT JSON) {text.text}", text.fill(binds))
+        return postgres_plan(text.text, answer)
+
+    async def begin(self, *, read_only: bool, isolation: Isolation) -> AsyncPostgresTransaction:
+        connection = await self.taken()
+        serializable = isolation == "serializable"
+        try:
+            if read_only:
+                await connection.begin(read_only=True, serializable=serializable)
+            else:
+                await connection.begin_known(serializable=serializable)
+        except BaseException as error:
+            await self.failed(connection, error, None)
+            raise
+        return AsyncPostgresTransaction(self, connection)
+
+    async def became_of(self, xid: str) -> str | None:
+        """Ask, on a new connection, what became of a transaction; None where nobody can say.
+
+        A server that lost the connection may be finishing the commit: it is asked for a while
+        (PostgreSQL's manual, 9.27, `pg_xact_status`).
+        """
+        deadline = monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                connection = await self._connect()
+            except Unavailable:
+                if monotonic() > deadline:
+                    return None
+                await asleep(0.1)
+                continue
+            try:
+                ((status,),) = await connection.rows("SELECT pg_xact_status(%s::xid8)", (xid,))
+            except psycopg.Error:
+                status = None
+            finally:
+                await connection.close()
+            if status != "in progress" or monotonic() > deadline:
+                return None if status is None else str(status)
+            await asleep(0.05)
+
+    # -- schema --------------------------------------------------------------------------------------------------------
+
+    async def create_schema(self) -> None:
+        tables = self.compiler.tables
+
+        async def work(connection: AsyncPostgresConnection) -> None:
+            await self._lock_schema(connection)
+            made: list[EntitySpec] = []
+            for entity in tables.schema.parents_first():
+                ((found,),) = await connection.rows(CATALOGUE, (tables.quoted(entity.stored),))
+                if found is not None:
+                    postgres_drift(tables, entity, found)
+                    continue
+                made.append(entity)
+                for statement in tables.create(entity):
+                    await connection.change(statement)
+            for entity in made:
+                for statement in tables.refer(entity):
+                    await connection.change(statement)
+
+        await self._in_own_transaction(work)
+
+    async def drop_schema(self) -> None:
+        tables = self.compiler.tables
+
+        async def work(connection: AsyncPostgresConnection) -> None:
+            await self._lock_schema(connection)
+            names = ", ".join(tables.quoted(entity.stored) for entity in tables.schema)
+            await connection.change(f"DROP TABLE IF EXISTS {names}")
+
+        await self._in_own_transaction(work)
+
+    async def _in_own_transaction(self, work: Callable[[AsyncPostgresConnection], Awaitable[None]]) -> None:
+        connection = await self.taken()
+        try:
+            # READ COMMITTED: what another process made while this one waited is to be seen.
+            await connection.change("BEGIN")
+            await work(connection)
+            await connection.commit()
+        except BaseException as error:
+            await self.failed(connection, error, Verb(writes=True))
+            raise
+        await self.give_back(connection)
+
+    async def _lock_schema(self, connection: AsyncPostgresConnection) -> None:
+        """Wait until nobody else makes a schema in this database.
+
+        Polled: a blocking lock and CREATE INDEX CONCURRENTLY wait for each other for ever.
+        """
+        deadline = monotonic() + self._options.timeout_s
+        while True:
+            ((is_mine,),) = await connection.rows("SELECT pg_try_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+            if is_mine:
+                return
+            if monotonic() > deadline:
+                raise Conflict("another process is making a schema in this database", retryable=False)
+            await asleep(0.02)
+
+
+class AsyncPostgresTransaction(AsyncSqlTransaction[AsyncPostgresConnection]):
+    """An open transaction of PostgreSQL."""
+
+    def __init__(self, backend: AsyncPostgresBackend, connection: AsyncPostgresConnection) -> None:
+        super().__init__(backend, connection)
+        self._postgres = backend
+        self._xid = connection.xid
+
+    async def commit(self) -> None:
+        """Commit; where the reply is lost, ask the server what became of it."""
+        try:
+            await super().commit()
+        except OutcomeUnknown:
+            if self._xid is None:
+                return  # it only read
+            status = await self._postgres.became_of(self._xid)
+            if status == "aborted":
+                raise Unavailable("the connection broke at the commit; everything is rolled back") from None
+            if status != "committed":
+                raise

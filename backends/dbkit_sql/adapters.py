@@ -1,0 +1,48 @@
+"""How psycopg reads and writes values for dbkit; imported only where PostgreSQL is used."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.adapt import AdaptersMap
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+from .codecs import json_loads
+from .errors import Failure
+
+__all__ = ["ADAPTERS", "postgres_failure"]
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+class _Context:
+    """What psycopg's `connect` takes its adapters from (its protocol AdaptContext)."""
+
+    connection = None
+
+    def __init__(self) -> None:
+        self.adapters = AdaptersMap(psycopg.adapters)
+        # By default an int's type follows its magnitude, and each combination would be prepared anew.
+        self.adapters.register_dumper(int, Int8Dumper)
+        self.adapters.register_dumper(int, Int8BinaryDumper)
+        # What is written as JSON is text already.
+        set_json_dumps(_as_it_is, self)
+        set_json_loads(json_loads, self)
+
+
+ADAPTERS = _Context()
+
+
+def postgres_failure(error: BaseException) -> Failure | None:
+    """Return what an error of the driver says, None for another error."""
+    if not isinstance(error, psycopg.Error):
+        return None
+    diagnostics = error.diag
+    code = error.sqlstate
+    if code is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        code = "08006"
+    return Failure(
+        code, diagnostics.message_primary or "", diagnostics.constraint_name, diagnostics.column_name
+    )
