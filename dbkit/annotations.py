@@ -175,7 +175,9 @@ class FieldTypes:
                 raise refuse(
                     where,
                     "a Decimal declares max_digits and decimal_places",
-                    "field(max_digits=14, decimal_places=2)",
+                    "Annotated[Decimal, Field(max_digits=14, decimal_places=2)]"
+                    if where.endswith("]")
+                    else "field(max_digits=14, decimal_places=2)",
                 )
             if not 1 <= digits <= MAX_DECIMAL_DIGITS or not 0 <= places <= digits:
                 raise refuse(
@@ -281,7 +283,7 @@ def check_input(
             made["default"] = type.literal.validate_python(default)
         except ValidationError as error:
             path, message = explain_validation(error)
-            raise refuse(".".join([where, *map(str, path)]), f"the default {message}") from None
+            raise refuse(".".join([where, *map(str, path)]), f"the default: {message}") from None
     elif not trusted_default:
         made["validate_default"] = True
     return cast("CoreSchema", made)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from .entity import row_of
 from .errors import InvalidInput, TooLarge
-from .fields import Mapped, orders_of, total_order
+from .fields import FieldRef, orders_of, total_order
 from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
 from .page import Cursors
 from .query import (
@@ -248,10 +248,10 @@ def rows_of(spec: EntitySpec, entities: Iterable[Any], *, batched: bool) -> list
 
 def unique_key_of(spec: EntitySpec, on: object) -> UniqueKey:
     """Return the declared unique key that *on* names by fields."""
-    items: Sequence[object] = on if isinstance(on, tuple | list) else (on,)
+    items = cast("Sequence[object]", on if isinstance(on, tuple | list) else (on,))
     names: list[str] = []
     for item in items:
-        path: Path | None = getattr(item, "path", None) if isinstance(item, Mapped) else None
+        path = item.path if isinstance(item, FieldRef) else None
         if path is None or path.root is not spec or not path.is_own_field:
             raise InvalidInput(
                 f"on= takes the fields of a unique key of {spec.name}",
@@ -280,9 +280,8 @@ def _unique_hint(spec: EntitySpec) -> str:
 
 def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Change, ...]:
     """Return the change or changes with what follows from them: shadows, `updated_at`, `version`."""
-    if not isinstance(changes, tuple | list):
-        changes = (changes,)
-    if not changes:
+    given = cast("Sequence[object]", changes if isinstance(changes, tuple | list) else (changes,))
+    if not given:
         raise InvalidInput(
             f"{operation} needs at least one change",
             entity=spec.name,
@@ -291,7 +290,7 @@ def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Chang
         )
     made: list[Change] = []
     seen: set[str] = set()
-    for change in changes:
+    for change in given:
         if not isinstance(change, Change):
             raise InvalidInput(
                 f"{operation} on {spec.name} takes changes, not a {type(change).__name__}",

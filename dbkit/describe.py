@@ -338,11 +338,11 @@ def _no_entity(cls: Any, role: str | None) -> InvalidInput:
 
 def model_spec_of(cls: type[Any]) -> ModelSpec:
     """Return the description of an `Embedded` model; made once per class."""
-    found = cls.__dict__.get("__dbkit_spec__")
+    found = cls.__dict__.get("__dbkit_model__")
     if found is not None:
         return cast("ModelSpec", found)
     with LOCK:
-        return cast("ModelSpec", cls.__dict__.get("__dbkit_spec__") or _model_spec(cls))
+        return cast("ModelSpec", cls.__dict__.get("__dbkit_model__") or _model_spec(cls))
 
 
 def _model_spec(cls: type[Any]) -> ModelSpec:
@@ -364,7 +364,7 @@ def _model_spec(cls: type[Any]) -> ModelSpec:
         type.__setattr__(cls, "__dbkit_building__", False)
     _check_stored(cls, fields)
     made = ModelSpec(cls, tuple(fields))
-    type.__setattr__(cls, "__dbkit_spec__", made)
+    type.__setattr__(cls, "__dbkit_model__", made)
     return made
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -90,7 +90,7 @@ class Cursors:
         return base64.urlsafe_b64encode(self._tag(payload) + payload).rstrip(b"=").decode()
 
     def decode(
-        self, token: str, entity: EntitySpec, where: Filter | None, order: Sequence[Order]
+        self, token: object, entity: EntitySpec, where: Filter | None, order: Sequence[Order]
     ) -> tuple[Any, ...]:
         """Return the sort keys' values, one for each key of *order*.
 
@@ -123,8 +123,8 @@ class Cursors:
                 hint="pass the same filters and order_by as for the page that it came from",
             )
         try:
-            values = json.loads(body)
-            if not isinstance(values, list) or len(values) != len(order):
+            values: list[Any] = json.loads(body)
+            if type(values) is not list or len(values) != len(order):
                 raise damaged
             return tuple(_unpack(v, o.path.type) for v, o in zip(values, order, strict=True))
         except (ValueError, TypeError, KeyError, ArithmeticError, ValidationError, RecursionError):
@@ -191,7 +191,7 @@ def _pack(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, tuple | list):
-        return [_pack(v) for v in value]
+        return [_pack(v) for v in cast("Sequence[Any]", value)]
     return value
 
 
@@ -200,9 +200,9 @@ def _unpack(value: Any, type: ValueType) -> Any:
         if type.nullable:
             return None
         raise TypeError
-    made: Any = value
-    if type.kind in _TEXTUAL and not isinstance(value, str):
+    if type.kind in _TEXTUAL and value.__class__ is not str:
         raise TypeError
+    made: Any = value
     if type.enum is not None:
         made = type.enum(value)
     elif type.kind is Kind.UUID:

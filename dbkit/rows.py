@@ -84,12 +84,12 @@ def _refuse(spec: EntitySpec, names: list[str], error: ValidationError) -> NoRet
 def _wrong_class(spec: EntitySpec, instance: Any) -> InvalidInput:
     kind: Any = instance.__class__
     if isinstance(instance, type):
-        problem, hint = f"a {spec.name} was expected, not the class {instance.__name__}", "an instance of it"
+        problem, hint = f"{spec.name} was expected, not the class {instance.__name__}", "an instance of it"
     elif issubclass(kind, spec.model):
-        problem = f"a {spec.name} was expected; {kind.__name__} is a view, which is read and never written"
+        problem = f"{spec.name} was expected; {kind.__name__} is a view, which is read and never written"
         hint = f"{spec.name}(…) with the fields of the entity"
     else:
-        problem, hint = f"a {spec.name} was expected, not a {kind.__name__}", f"db.store({kind.__name__})"
+        problem, hint = f"{spec.name} was expected, not {kind.__name__}", f"db.store({kind.__name__})"
     return InvalidInput(problem, entity=spec.name, hint=hint)
 
 

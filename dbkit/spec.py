@@ -111,12 +111,13 @@ class ModelSpec:
             fields[f.name] = core_schema.model_field(
                 core_schema.nullable_schema(schema) if f.type.nullable else schema
             )
-        return core_schema.model_schema(
+        copied = core_schema.model_schema(
             self.model,
             core_schema.model_fields_schema(fields),
-            strict=True,
             config=CoreConfig(revalidate_instances="always"),
         )
+        # A model schema takes a dict too, even in strict mode.
+        return core_schema.chain_schema([core_schema.is_instance_schema(self.model), copied])
 
     def read_schema(self, override: Decoders) -> CoreSchema:
         """Return the lax schema that makes an instance of what is stored, by the stored names, without user code."""

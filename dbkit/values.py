@@ -205,7 +205,7 @@ def casefold_key(value: str) -> str:
 
 def check_json(value: Any, depth: int = 1) -> Any:
     """Return *value* as plain JSON data in canonical form: str, int, float, bool, None, list and dict only."""
-    kind = type(value)
+    kind = value.__class__
     if value is None or kind is bool:
         return value
     if kind is str:

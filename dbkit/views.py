@@ -191,7 +191,7 @@ def _read_spec(cls: type[Any]) -> ReadSpec:
             raise refuse(
                 where,
                 "the field has no source",
-                f"via({entity.name}.{name}), related(…), or a default is no source",
+                f"via({entity.name}.{name}) or related(…)",
             )
         elif isinstance(source, FieldRef):
             _check_root(where, source.path, entity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -219,7 +219,7 @@ class AsyncDatabase:
         await self.autocommit.write("drop_schema", None, self.backend.drop_schema)
 
     @asynccontextmanager
-    async def native(self) -> AsyncIterator[Any]:
+    async def native(self) -> AsyncGenerator[Any]:
         """Lend the driver's own connection: for what dbkit does not do.
 
         sqlite3's or psycopg's connection, in autocommit; for MongoDB the pair (database, None). It goes back to the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -81,7 +81,7 @@ class AsyncTransaction:
         return await executor.read("counts", None, operations.counts, specs) if specs else []
 
     @asynccontextmanager
-    async def native(self) -> AsyncIterator[Any]:
+    async def native(self) -> AsyncGenerator[Any]:
         """Lend the driver's own connection, inside this transaction; an error in the block dooms it.
 
         For MongoDB it is a pair: the database and the session, which each call must be given.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -220,7 +220,7 @@ class Database:
         self.autocommit.write("drop_schema", None, self.backend.drop_schema)
 
     @contextmanager
-    def native(self) -> Iterator[Any]:
+    def native(self) -> Generator[Any]:
         """Lend the driver's own connection: for what dbkit does not do.
 
         sqlite3's or psycopg's connection, in autocommit; for MongoDB the pair (database, None). It goes back to the

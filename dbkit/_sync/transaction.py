@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -82,7 +82,7 @@ class Transaction:
         return executor.read("counts", None, operations.counts, specs) if specs else []
 
     @contextmanager
-    def native(self) -> Iterator[Any]:
+    def native(self) -> Generator[Any]:
         """Lend the driver's own connection, inside this transaction; an error in the block dooms it.
 
         For MongoDB it is a pair: the database and the session, which each call must be given.

@@ -58,11 +58,11 @@ class Arithmetic(Expression):
     """
 
     __slots__ = ("left", "op", "right")
+    Op = Literal["add", "sub", "mul"]
 
-    def __init__(
-        self, op: Literal["add", "sub", "mul"], left: Expression, right: Expression, type: ValueType
-    ) -> None:
-        self.op, self.left, self.right, self.type = op, left, right, type
+    def __init__(self, op: Op, left: Expression, right: Expression, type: ValueType) -> None:
+        self.op: Arithmetic.Op = op
+        self.left, self.right, self.type = left, right, type
         self.shape, self.binds = (op, left.shape, right.shape), left.binds + right.binds
 
     def slotted(self, take: Take) -> Expression:

@@ -35,7 +35,7 @@ def slots() -> Take:
 
     def take(value: Any) -> Slot:
         nonlocal taken
-        slot = Slot(taken, size_class(len(value)) if type(value) is tuple else 1)
+        slot = Slot(taken, size_class(len(value)) if value.__class__ is tuple else 1)
         taken += 1
         return slot
 

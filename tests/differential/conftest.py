@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbkit.testing.servers import missing_is_failure
-from dbkit.testing.stores import DEFAULT_STORES, Shelf
+from dbkit.testing.stores import DEFAULT_STORES, NotRun, Shelf
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def differential_stores(shelf: Shelf) -> dict[str, str]:
     urls: dict[str, str] = {}
     for label in DEFAULT_STORES:
         store = shelf.store(f"differential-{label}", label)
-        if store:
+        if not isinstance(store, NotRun):
             urls[label] = store.url
         elif missing_is_failure():
             pytest.fail(f"{label}: {store.reason}")

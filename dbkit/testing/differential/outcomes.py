@@ -5,7 +5,8 @@ With types: Python has `True == 1 == 1.0`, so values are compared by how they ar
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel
 
@@ -16,14 +17,22 @@ __all__ = ["of_error", "of_value"]
 _MANY = ("create_many", "update_many", "delete_many")
 
 
+def _is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)
+
+
+def _is_dict(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
 def of_value(value: Any) -> str:
     """Return *value* as text."""
     if isinstance(value, BaseModel):
         fields = ", ".join(f"{name}={of_value(v)}" for name, v in value.__dict__.items())
         return f"{type(value).__name__}({fields})"
-    if isinstance(value, list | tuple):
+    if _is_sequence(value):
         return f"[{', '.join(of_value(v) for v in value)}]"
-    if isinstance(value, dict):
+    if _is_dict(value):
         if value and not all(isinstance(key, str) for key in value):
             return "{" + ", ".join(f"{key!r}: {of_value(v)}" for key, v in value.items()) + "}"
         return _json(value)
@@ -32,9 +41,9 @@ def of_value(value: Any) -> str:
 
 def _json(value: Any) -> str:
     """SEMANTICS §1, dict: neither the order of keys nor int or float inside a dict is promised."""
-    if isinstance(value, dict):
+    if _is_dict(value):
         return "{" + ", ".join(f"{key!r}: {_json(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, list):
+    if _is_sequence(value):
         return f"[{', '.join(_json(v) for v in value)}]"
     if isinstance(value, float) and value.is_integer():
         return repr(int(value))

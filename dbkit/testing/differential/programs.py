@@ -130,7 +130,7 @@ _texts = st.one_of(_of(["a", "A", "b", ""]), _of(_TEXTS))
 _decimals = st.sampled_from([f"Decimal({v!r})" for v in _MONEY])
 _big_decimals = st.sampled_from([f"Decimal({v!r})" for v in _BIG])
 _places = st.builds(
-    lambda city, floor, rent: f"Place(city={city}, floor={floor}, rent={rent})",
+    "Place(city={}, floor={}, rent={})".format,
     st.one_of(st.just("None"), _of(_TEXTS[:6])),
     _of([0, 1, -1]),
     st.one_of(st.just("None"), _decimals),
@@ -448,4 +448,8 @@ def _start(draw: st.DrawFn) -> tuple[str, ...]:
 def programs(max_size: int = 8) -> st.SearchStrategy[Program]:
     """Return the strategy of programs: rows to begin with, then reads, writes and transactions."""
     step = st.one_of(_read("db"), _read("db"), _write("db"), _block())
-    return st.builds(lambda a, b: (*a, *b), _start(), st.lists(step, min_size=1, max_size=max_size))
+    return st.builds(_joined, _start(), st.lists(step, min_size=1, max_size=max_size))
+
+
+def _joined(start: tuple[str, ...], then: list[str | Block]) -> Program:
+    return (*start, *then)

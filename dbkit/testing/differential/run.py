@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from dbkit import Database, Page, Store, any_related, connect, everything, via
 from dbkit.testing.servers import missing_is_failure
-from dbkit.testing.stores import DEFAULT_STORES, Shelf, labels
+from dbkit.testing.stores import DEFAULT_STORES, NotRun, Shelf, labels
 
 from . import outcomes, world
 from .programs import Block, Program, programs, show
@@ -154,15 +154,24 @@ def _run_block(db: Database, block: Block) -> list[str]:
 # -- controls ----------------------------------------------------------------------------------------------------------
 
 
+def _null_after(value: Any) -> tuple[Any, ...]:
+    return (1,) if value is None else (0, value)
+
+
 def _nulls_last() -> Any:
-    return mock.patch("dbkit_memory.evaluate._rank", lambda value: (1,) if value is None else (0, value))
+    return mock.patch("dbkit_memory.evaluate._rank", _null_after)
 
 
 def _three_valued() -> Any:
     from dbkit_memory import evaluate
 
     honest = evaluate._leaf
-    return mock.patch.object(evaluate, "_leaf", lambda path, holds, **_: honest(path, holds))
+
+    def leaf(path: Any, holds: Any, *, null: bool = False) -> Any:
+        del null
+        return honest(path, holds)
+
+    return mock.patch.object(evaluate, "_leaf", leaf)
 
 
 def _lower_case() -> Any:
@@ -186,7 +195,7 @@ CONTROLS: dict[str, Callable[[], Any]] = {
 
 
 @contextlib.contextmanager
-def broken_rule(name: str) -> Iterator[None]:
+def broken_rule(name: str) -> Generator[None]:
     """Break a rule of `CONTROLS` in every memory store while the block runs."""
     with CONTROLS[name]():
         yield
@@ -226,7 +235,11 @@ def run_programs(
         database=None,
         deadline=None,
         phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.large_base_example,
+        ],
         report_multiple_bugs=False,
         print_blob=False,
         verbosity=Verbosity.quiet,
@@ -279,7 +292,7 @@ def main(arguments: Sequence[str]) -> int:
         databases: dict[str, Database] = {}
         for label, name in asked.items():
             store = shelf.store(label, name)
-            if not store:
+            if isinstance(store, NotRun):
                 print(f"{label}: not run, {store.reason}", file=sys.stderr)
                 if told.stores or missing_is_failure():
                     return 2
@@ -302,7 +315,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _progress(n: int) -> Iterator[Callable[[], None]]:
+def _progress(n: int) -> Generator[Callable[[], None]]:
     """Show a bar on a terminal; rich is a development dependency."""
     try:
         from rich.console import Console
