@@ -17,7 +17,7 @@ import tempfile
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -285,13 +285,14 @@ def _free(text: str, longest: int, taken: set[str], fold: Callable[[str], str]) 
 # -- storing and asking ------------------------------------------------------------------------------------------------
 
 
-def store(db: Database, history: History, progress: Callable[[int], None] | None = None) -> int:
-    """Write the history and return how many commits there were; *progress* is told how many are written."""
-    users = history.users()
-    db.store(User).create_many(users.values(), batched=True)
-    posts = history.posts(users)
+def store(
+    db: Database, users: Iterable[User], posts: Iterable[Post], progress: Callable[[int], None] | None = None
+) -> int:
+    """Write users and posts; return how many posts there were. *progress* is told how many are written."""
+    db.store(User).create_many(users, batched=True)
+    left = iter(posts)
     done = 0
-    while batch := list(islice(posts, BATCH)):
+    while batch := list(islice(left, BATCH)):
         done += db.store(Post).create_many(batch)
         if progress is not None:
             progress(done)
@@ -348,7 +349,8 @@ def main() -> None:
                 raise SystemExit("there are users or posts in this database already: name an empty one")
             try:
                 started = time.perf_counter()
-                written = store(db, history, _bar(len(history.commits)))
+                users = history.users()
+                written = store(db, users.values(), history.posts(users), _bar(len(history.commits)))
                 took = time.perf_counter() - started
                 print(f"wrote them in {took:.1f} s, {written / took:,.0f} a second")
                 show(db, history)

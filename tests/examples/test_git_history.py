@@ -21,7 +21,8 @@ def answers(url: str, repository: Path) -> git_history.Answers:
     history = git_history.read_history(repository)
     with connect(url, entities=[User, Post]) as db:
         db.create_schema()
-        assert git_history.store(db, history) == len(history.commits)
+        users = history.users()
+        assert git_history.store(db, users.values(), history.posts(users)) == len(history.commits)
         found = git_history.answers(db)
         db.drop_schema()
     return found
