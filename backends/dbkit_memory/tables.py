@@ -326,12 +326,12 @@ class Tables:
     def create(self, entities: Iterable[EntitySpec]) -> None:
         """Make the tables that are missing; `SchemaDrift`, and none made, where one differs from its entity."""
         with self._lock:
-            made = [Table(entity) for entity in entities]
-            for new in made:
+            made = {entity.name: Table(entity) for entity in entities}
+            for entity, new in made.items():
                 there = self._tables.get(new.name)
                 if there is not None and there.description != new.description:
-                    raise _drift(there, new)
-            for new in made:
+                    raise _drift(entity, there, new)
+            for new in made.values():
                 self._tables.setdefault(new.name, new).add_indexes(new)
 
     def drop(self, entities: Iterable[EntitySpec]) -> None:
@@ -370,7 +370,7 @@ def _type(type: ValueType | None) -> Any:
     return (type.kind, type.nullable, choices, limits, _type(type.element), model)
 
 
-def _drift(there: Table, new: Table) -> SchemaDrift:
+def _drift(entity: str, there: Table, new: Table) -> SchemaDrift:
     parts = [
         p
         for p in {**there.description, **new.description}
@@ -378,5 +378,6 @@ def _drift(there: Table, new: Table) -> SchemaDrift:
     ]
     return SchemaDrift(
         f"table {new.name!r} differs from its entity in: {'; '.join(sorted(parts))}",
+        entity=entity,
         hint="create_schema() never alters; change the entity back, or drop_schema() and create it again",
     )
