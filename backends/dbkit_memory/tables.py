@@ -326,12 +326,12 @@ class Tables:
     def create(self, entities: Iterable[EntitySpec]) -> None:
         """Make the tables that are missing; `SchemaDrift`, and none made, where one differs from its entity."""
         with self._lock:
-            made = {entity.name: Table(entity) for entity in entities}
-            for entity, new in made.items():
+            made = [(entity.name, Table(entity)) for entity in entities]
+            for entity, new in made:
                 there = self._tables.get(new.name)
                 if there is not None and there.description != new.description:
                     raise _drift(entity, there, new)
-            for new in made.values():
+            for _, new in made:
                 self._tables.setdefault(new.name, new).add_indexes(new)
 
     def drop(self, entities: Iterable[EntitySpec]) -> None:
