@@ -50,6 +50,8 @@ _TRUSTED = frozenset({uuid7, utc_now, _created_at})
 
 @dataclass_transform(
     kw_only_default=True,
+    # Else pyright takes every entity for unhashable: a dataclass that makes an __eq__ drops its base's __hash__.
+    eq_default=False,
     field_specifiers=(field, via, related, key, count, count_distinct, sum_, avg, min_, max_, Field),
 )
 class EntityMeta(ModelMetaclass):

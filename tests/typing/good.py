@@ -23,6 +23,7 @@ def instances(user: User, post: Post) -> None:
     assert_type(post.version, int)
     assert_type(post.status, Status)
     assert_type(user.evolve(email="x"), User)
+    assert_type({user: 1}, dict[User, int])
     User(email="a@x.org", username="a")
     User(email="a@x.org", username="a", age=3, note=None, balance=Decimal("1.50"), tags=["x"])
     Post(user_id=user.id, title="t")
