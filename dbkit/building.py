@@ -31,6 +31,7 @@ from .query import (
     Path,
     all_of,
 )
+from .rows import check_key_part
 from .spec import EntitySpec, GroupSpec, ReadSpec, UniqueKey
 from .values import casefold_key, check_value, utc_now
 from .views import group_of, read_of
@@ -322,12 +323,15 @@ def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Chang
                 hint="whether it fails would depend on the order of rows; update the rows one by one",
             )
         made.append(change)
+        constant = change.expression if isinstance(change, Assign) else None
+        if isinstance(constant, Constant):
+            check_key_part(spec, change.field, constant.value)
         shadow = spec.shadow(name)
         if shadow is not None:
-            assert isinstance(change, Assign)
-            assert isinstance(change.expression, Constant)
-            value = change.expression.value
-            made.append(_assign(spec, shadow.name, None if value is None else casefold_key(value)))
+            assert isinstance(constant, Constant)
+            folded = None if constant.value is None else casefold_key(constant.value)
+            check_key_part(spec, shadow, folded)
+            made.append(_assign(spec, shadow.name, folded))
     return (*made, *_kept_fields(spec, utc_now()))
 
 

@@ -13,7 +13,7 @@ from .errors import InvalidInput, TooLarge
 from .spec import EntitySpec, FieldSpec
 from .values import Kind, ValueType, casefold_key, explain_validation, own_validator
 
-__all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "entity_bytes", "row_maker"]
+__all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "check_key_part", "entity_bytes", "row_maker"]
 
 MAX_ENTITY_BYTES = 15 * 1024 * 1024
 MAX_KEY_BYTES = 2_000
@@ -174,9 +174,32 @@ def _check_keys(
             continue
         texts = [row[p] for p in positions if row[p] is not None]
         if sum(len(t.encode()) if isinstance(t, str) else len(t) for t in texts) > MAX_KEY_BYTES:
-            raise TooLarge(
-                f"{spec.name}.{names}: more than {MAX_KEY_BYTES:,} UTF-8 bytes in one index",
-                entity=spec.name,
-                field=names,
-                hint="declare a smaller max_length, or index a digest of it",
-            )
+            raise _too_long(spec, names)
+
+
+_parts: dict[int, dict[int, str]] = {}
+"""By an entity's token: the columns that stand in a key or index and could exceed it, with the field's name."""
+
+
+def check_key_part(spec: EntitySpec, column: FieldSpec, value: Any) -> None:
+    """Raise TooLarge where *value* alone is more than one index entry may hold: a change knows no other part."""
+    parts = _parts.get(spec.token)
+    if parts is None:
+        columns = spec.columns
+        positions = {position for group, _ in _long_keys(spec) for position in group}
+        parts = {columns[p].token: columns[p].shadow_of or columns[p].name for p in positions}
+        _parts[spec.token] = parts
+    name = parts.get(column.token)
+    if name is None or not isinstance(value, str | bytes) or len(value) * 4 <= MAX_KEY_BYTES:
+        return
+    if (len(value.encode()) if isinstance(value, str) else len(value)) > MAX_KEY_BYTES:
+        raise _too_long(spec, name)
+
+
+def _too_long(spec: EntitySpec, names: str) -> TooLarge:
+    return TooLarge(
+        f"{spec.name}.{names}: more than {MAX_KEY_BYTES:,} UTF-8 bytes in one index",
+        entity=spec.name,
+        field=names,
+        hint="declare a smaller max_length, or index a digest of it",
+    )

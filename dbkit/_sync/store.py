@@ -462,7 +462,12 @@ class Store(Generic[E]):
         spec = self._spec
         key = canonical_id(spec, id, "update")
         condition = None if where is None else filter_of(spec, (where,), "update")
-        query = UpdateOne(spec, key, condition, changes_of(spec, changes, "update"))
+        try:
+            made = changes_of(spec, changes, "update")
+        except InvalidInput as error:
+            self._executor.refuse("update", spec.name, error)
+            raise
+        query = UpdateOne(spec, key, condition, made)
         return self._executor.write("update", spec.name, self._operations.update, query)
 
     def update_many(
@@ -480,7 +485,11 @@ class Store(Generic[E]):
         """
         spec = self._spec
         condition = write_filter(spec, where, "update_many")
-        made = changes_of(spec, changes, "update_many")
+        try:
+            made = changes_of(spec, changes, "update_many")
+        except InvalidInput as error:
+            self._executor.refuse("update_many", spec.name, error)
+            raise
         if not batched:
             query = UpdateMany(spec, condition, made)
             return self._executor.write("update_many", spec.name, self._operations.update_many, query)
