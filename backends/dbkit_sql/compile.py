@@ -258,7 +258,7 @@ class Scope(Conditions):
         assert is_row_comparable(order)
         places = [self.place(o.path) for o in order]
         left = [p.expr for p in places]
-        right = [self.binds.one(v, p.encode) for v, p in zip(after, places, strict=True)]
+        right = [self.binds.one(v, p.encode) for v, p in zip(after[: len(places)], places, strict=True)]
         op = _COMPARE["lt" if order[0].descending else "gt"]
         return op(left[0], right[0]) if len(left) == 1 else op(sa.tuple_(*left), sa.tuple_(*right))
 

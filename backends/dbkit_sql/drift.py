@@ -29,11 +29,15 @@ def _drift(entity: EntitySpec, problems: Iterable[str]) -> SchemaDrift:
 _SPACE = re.compile(r"\s+")
 
 
-def sqlite_drift(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[Any]]) -> None:
-    """Raise `SchemaDrift` where the statements in `sqlite_schema`, as (type, name, sql), are not those of the entity.
+def sqlite_drift(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[Any]]) -> list[str]:
+    """Compare the statements in `sqlite_schema`, as (type, name, sql), with those of the entity.
 
-    Further indexes are nobody's business but the database's owner's.
+    Returns the statements that make missing indexes. Further indexes are nobody's business but the database's owner's.
+
+    Raises:
+        SchemaDrift: something differs.
     """
+    missing: list[str] = []
     table, *indexes = tables.create(entity)
     found = {str(name): str(sql) for kind, name, sql in there if kind == "index"}
     stored = next(str(sql) for kind, _, sql in there if kind == "table")
@@ -41,11 +45,14 @@ def sqlite_drift(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[An
     for index, statement in zip(tables.indexes[entity.token], indexes, strict=True):
         name = str(index.name)
         if name not in found:
-            problems.append(f"index {name} is missing")
+            missing.append(statement)
+            if index.unique:
+                problems.append(f"unique key {', '.join(tables.constraints[name].names)} is missing")
         elif _plain(found[name]) != _plain(statement):
             problems.append(f"index {name}")
     if problems:
         raise _drift(entity, problems)
+    return missing
 
 
 def _plain(sql: str) -> str:
@@ -67,6 +74,15 @@ def _parts(create: str) -> dict[str, str]:
         else:
             parts[f"column {words[0].strip(chr(34))}"] = text
     return parts
+
+
+_CHECK = re.compile(r"(ck_.*)_[0-9a-f]{8}\Z")
+
+
+def _meaning(constraint: str) -> str:
+    """Return a constraint's name without the digest of what it says."""
+    found = _CHECK.match(constraint)
+    return f"check {found[1]}" if found else f"constraint {constraint}"
 
 
 def _split(definitions: str) -> Iterable[str]:
@@ -131,13 +147,17 @@ SELECT (
 _DELETES = {"restrict": "a", "cascade": "c", "set_null": "n"}
 
 
-def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> None:
-    """Raise `SchemaDrift` where what `CATALOGUE` found is not what the entity declares.
+def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> list[str]:
+    """Compare what `CATALOGUE` found with what the entity declares.
 
-    Further indexes are nobody's business but the database's owner's.
+    Returns the statements that make missing indexes. Further indexes are nobody's business but the database's owner's.
+
+    Raises:
+        SchemaDrift: something differs.
     """
     problems = _parts_that_differ(_columns_found(found), _columns_wanted(tables, entity))
-    problems += _index_problems(tables, entity, found["indexes"] or [])
+    indexes = _indexes(found["indexes"] or [])
+    problems += _missing_keys(entity, indexes)
     problems += _parts_that_differ(
         {f"reference {name}": f"{parent} {action}" for name, parent, action, _ in found["references"] or []},
         {
@@ -147,11 +167,16 @@ def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> None:
         },
     )
     problems += _parts_that_differ(
-        {f"check {name}": "" for name in found["checks"] or []},
-        {f"check {c.name}": "" for c in tables.of(entity).constraints if isinstance(c, sa.CheckConstraint)},
+        {_meaning(name): name for name in found["checks"] or []},
+        {
+            _meaning(str(c.name)): str(c.name)
+            for c in tables.of(entity).constraints
+            if isinstance(c, sa.CheckConstraint)
+        },
     )
     if problems:
         raise _drift(entity, problems)
+    return _missing_indexes(tables, entity, indexes)
 
 
 def _columns_found(found: Any) -> dict[str, str]:
@@ -169,25 +194,33 @@ def _columns_wanted(tables: Tables, entity: EntitySpec) -> dict[str, str]:
     return made
 
 
-def _index_problems(tables: Tables, entity: EntitySpec, found: Sequence[Any]) -> list[str]:
-    there = {
-        (i["unique"], tuple((name, bool(first)) for name, first in i["columns"]))
-        for i in found
-        if not i["partial"]
+Indexes = set[tuple[bool, tuple[tuple[str, bool], ...]]]
+"""Of each: whether it is unique, and its columns with whether null comes first."""
+
+
+def _indexes(found: Sequence[Any]) -> Indexes:
+    return {
+        (index["unique"], tuple((name, bool(nulls_first)) for name, nulls_first in index["columns"]))
+        for index in found
+        if not index["partial"]
     }
-    problems: list[str] = []
-    if (True, ((entity.id.stored, False),)) not in there:
-        problems.append("primary key")
-    for unique in entity.uniques:
-        # A unique key serves whatever the order of nulls is in it.
-        wanted = tuple(f.stored for f in unique.fields)
-        if not any(
-            is_unique and tuple(name for name, _ in columns) == wanted for is_unique, columns in there
-        ):
-            problems.append(f"unique key {', '.join(unique.names)} is missing")
-    for index in entity.indexes:
-        fields = index.fields if entity.id in index.fields else (*index.fields, entity.id)
-        columns = tuple((f.stored, f.type.nullable) for f in fields)
-        if not any(keys == columns for _, keys in there):
-            problems.append(f"index {', '.join(f.name for f in index.fields)} is missing")
+
+
+def _missing_keys(entity: EntitySpec, there: Indexes) -> list[str]:
+    unique = {tuple(name for name, _ in columns) for is_unique, columns in there if is_unique}
+    problems = [] if (entity.id.stored,) in unique else ["primary key"]
+    for key in entity.uniques:
+        if tuple(f.stored for f in key.fields) not in unique:
+            problems.append(f"unique key {', '.join(key.names)} is missing")
     return problems
+
+
+def _missing_indexes(tables: Tables, entity: EntitySpec, there: Indexes) -> list[str]:
+    _, *statements = tables.create(entity)
+    orders = {columns for _, columns in there}
+    missing: list[str] = []
+    for index, statement in zip(tables.indexes[entity.token], statements, strict=True):
+        columns = tuple((column.name, bool(column.nullable)) for column in index.columns)
+        if not index.unique and columns not in orders:
+            missing.append(statement)
+    return missing

@@ -72,7 +72,7 @@ class SqliteConnection:
         self._owner = owner
         self._clock = _Clock(settings.timeout_s)
         self._cursor = raw.cursor()
-        self._read_only = False
+        self._guarded = False
 
     @classmethod
     def connect(cls, settings: SqliteSettings, owner: Owner) -> SqliteConnection:
@@ -130,10 +130,10 @@ class SqliteConnection:
         """Whether it is fit for the next one: no transaction is open."""
         return not self.raw.in_transaction
 
-    def begin(self, *, read_only: bool = False) -> None:
-        """Begin a transaction."""
-        self._read_only = read_only
-        if read_only:
+    def begin(self, *, read_only: bool = False, guarded: bool = False) -> None:
+        """Begin a transaction; *guarded*: SQLite itself refuses to write in it."""
+        if guarded:
+            self._guarded = True
             self.rows("PRAGMA query_only = ON")
         self.rows(begin_text(read_only))
 
@@ -149,8 +149,8 @@ class SqliteConnection:
         self._end()
 
     def _end(self) -> None:
-        if self._read_only:
-            self._read_only = False
+        if self._guarded:
+            self._guarded = False
             self.rows("PRAGMA query_only = OFF")
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class AsyncSqliteConnection:
         self.raw = raw
         self._owner = owner
         self._clock = _Clock(settings.timeout_s)
-        self._read_only = False
+        self._guarded = False
 
     @classmethod
     async def connect(cls, settings: SqliteSettings, owner: Owner) -> AsyncSqliteConnection:
@@ -239,10 +239,10 @@ class AsyncSqliteConnection:
         """Whether it is fit for the next one: no transaction is open."""
         return not self.raw.in_transaction
 
-    async def begin(self, *, read_only: bool = False) -> None:
-        """Begin a transaction."""
-        self._read_only = read_only
-        if read_only:
+    async def begin(self, *, read_only: bool = False, guarded: bool = False) -> None:
+        """Begin a transaction; *guarded*: SQLite itself refuses to write in it."""
+        if guarded:
+            self._guarded = True
             await self.rows("PRAGMA query_only = ON")
         await self.rows(begin_text(read_only))
 
@@ -258,8 +258,8 @@ class AsyncSqliteConnection:
         await self._end()
 
     async def _end(self) -> None:
-        if self._read_only:
-            self._read_only = False
+        if self._guarded:
+            self._guarded = False
             await self.rows("PRAGMA query_only = OFF")
 
     async def close(self) -> None:

@@ -87,8 +87,8 @@ class Tables:
             if conditions:
                 meaning = Constraint("bounds", entity, (f.shadow_of or f.name,))
                 text = " AND ".join(conditions)
-                # A declared bound that changed shows as another name: checks are compared by it alone.
-                name = self._named("ck", entity, (f.stored, _digest(text)), meaning)
+                # What changed in the declaration shows as another name: checks are compared by it alone.
+                name = self._named("ck", entity, (f.stored, _digest(text + _signature(f.type))), meaning)
                 yield sa.CheckConstraint(sa.literal_column(text), name=name)
         if unbounded:
             text = f"{' + '.join(unbounded)} <= {MAX_STORED_BYTES}"
@@ -177,6 +177,19 @@ def _is_unbounded(type: ValueType) -> bool:
     if type.kind in (Kind.TEXT, Kind.BYTES):
         return type.max_length is None
     return not type.kind.is_scalar
+
+
+def _signature(type: ValueType | None) -> str:
+    """Return what makes stored values of two types different things, though their columns may be of one type."""
+    if type is None:
+        return ""
+    inner = (
+        ""
+        if type.model is None
+        else ", ".join(f"{f.stored}: {_signature(f.type)}" for f in type.model.fields)
+    )
+    places = f".{type.decimal_places}" if type.kind is Kind.DECIMAL else ""
+    return f"{type.kind.value}{places}{'?' if type.nullable else ''}[{_signature(type.element)}]{{{inner}}}"
 
 
 def _digest(text: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import select
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from dbkit.errors import (
     Unsupported,
 )
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
-from dbkit.query import Claim
+from dbkit.query import Claim, Query
 from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
@@ -32,7 +33,7 @@ from ..binds import Text
 from ..dialects import PostgresDialect
 from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
-from ..errors import Verb, postgres_error, refused_connection
+from ..errors import Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
 from ..plans import postgres_plan
 from ..settings import PostgresSettings, postgres_settings
@@ -60,8 +61,6 @@ class AsyncPostgresConnection:
         self._control = raw.cursor()
         self.touched = 0
         self.released_at = monotonic()
-        self.xid: str | None = None
-        """The id of the transaction that is open, once the server gave one."""
 
     @classmethod
     async def connect(cls, settings: PostgresSettings, owner: Owner) -> AsyncPostgresConnection:
@@ -129,21 +128,13 @@ class AsyncPostgresConnection:
         """Begin a transaction of one snapshot."""
         level = "SERIALIZABLE" if serializable else "REPEATABLE READ"
         text = f"BEGIN ISOLATION LEVEL {level}{' READ ONLY' if read_only else ''}"
-        self.xid = None
         await self._observed(text, lambda: self._control.execute(text.encode(), prepare=False))
 
-    async def begin_known(self, *, serializable: bool) -> None:
-        """Begin a transaction that writes, and learn its id in the same round trip.
-
-        By the id a new connection can ask what became of it, should the reply to COMMIT be lost.
-        """
-        level = "SERIALIZABLE" if serializable else "REPEATABLE READ"
-        text = f"BEGIN ISOLATION LEVEL {level}; SELECT pg_current_xact_id()::text"
-        self.xid = None
-        await self._observed(text, lambda: self._control.execute(text.encode(), prepare=False))
-        self._control.nextset()
-        row: Any = await self._control.fetchone()
-        self.xid = str(row[0])
+    async def current_xid(self) -> str | None:
+        """Return the id of the transaction that is open, None before its first write."""
+        text = "SELECT pg_current_xact_id_if_assigned()::text"
+        ((xid,),) = await self.rows(text)
+        return None if xid is None else str(xid)
 
     async def commit(self) -> None:
         """Commit it."""
@@ -283,10 +274,7 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
         connection = await self.taken()
         serializable = isolation == "serializable"
         try:
-            if read_only:
-                await connection.begin(read_only=True, serializable=serializable)
-            else:
-                await connection.begin_known(serializable=serializable)
+            await connection.begin(read_only=read_only, serializable=serializable)
         except BaseException as error:
             await self.failed(connection, error, None)
             raise
@@ -327,11 +315,10 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
             made: list[EntitySpec] = []
             for entity in tables.schema.parents_first():
                 ((found,),) = await connection.rows(CATALOGUE, (tables.quoted(entity.stored),))
-                if found is not None:
-                    postgres_drift(tables, entity, found)
-                    continue
-                made.append(entity)
-                for statement in tables.create(entity):
+                if found is None:
+                    made.append(entity)
+                missing = tables.create(entity) if found is None else postgres_drift(tables, entity, found)
+                for statement in missing:
                     await connection.change(statement)
             for entity in made:
                 for statement in tables.refer(entity):
@@ -382,7 +369,42 @@ class AsyncPostgresTransaction(AsyncSqlTransaction[AsyncPostgresConnection]):
     def __init__(self, backend: AsyncPostgresBackend, connection: AsyncPostgresConnection) -> None:
         super().__init__(backend, connection)
         self._postgres = backend
-        self._xid = connection.xid
+        self._xid: str | None = None
+
+    async def rows(
+        self, text: str, params: Sequence[Any], query: Query | Verb | None
+    ) -> list[tuple[Any, ...]]:
+        found = await super().rows(text, params, query)
+        await self._learn(query)
+        return found
+
+    async def change(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> int:
+        changed = await super().change(text, params, query)
+        await self._learn(query)
+        return changed
+
+    async def inside(
+        self,
+        query: Query | Verb | None,
+        work: Callable[[AsyncPostgresConnection], Awaitable[T]],
+        *,
+        read_only: bool = False,
+    ) -> T:
+        result = await super().inside(query, work, read_only=read_only)
+        await self._learn(query)
+        return result
+
+    async def _learn(self, query: Query | Verb | None) -> None:
+        """Ask for the transaction's id after its first write, before anything can be lost.
+
+        By it a new connection can ask what became of the transaction, should the reply to COMMIT not come.
+        """
+        if self._xid is None and query is not None and verb_of(query).writes:
+            try:
+                self._xid = await self._connection.current_xid()
+            except psycopg.Error as error:
+                self._raise(error, None)
+                raise
 
     async def commit(self) -> None:
         """Commit; where the reply is lost, ask the server what became of it."""
@@ -390,9 +412,15 @@ class AsyncPostgresTransaction(AsyncSqlTransaction[AsyncPostgresConnection]):
             await super().commit()
         except OutcomeUnknown:
             if self._xid is None:
-                return  # it only read
+                return  # nothing was written: there is nothing that could be in doubt
             status = await self._postgres.became_of(self._xid)
             if status == "aborted":
                 raise Unavailable("the connection broke at the commit; everything is rolled back") from None
             if status != "committed":
                 raise
+
+    @asynccontextmanager
+    async def native(self) -> AsyncIterator[Any]:
+        async with super().native() as connection:
+            yield connection
+        await self._learn(Verb(writes=True))

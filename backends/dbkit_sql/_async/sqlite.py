@@ -137,7 +137,7 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
         connection = await self.taken()
         try:
             # One writer at a time is serializable.
-            await connection.begin(read_only=read_only)
+            await connection.begin(read_only=read_only, guarded=read_only)
         except BaseException as error:
             await self.failed(connection, error, None)
             raise
@@ -154,10 +154,8 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
                     "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL",
                     (entity.stored,),
                 )
-                if there:
-                    sqlite_drift(tables, entity, there)
-                    continue
-                for statement in tables.create(entity):
+                missing = sqlite_drift(tables, entity, there) if there else tables.create(entity)
+                for statement in missing:
                     await connection.rows(statement)
 
         await self.inside(Verb(writes=True), work)

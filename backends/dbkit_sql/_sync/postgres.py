@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import select
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from dbkit.errors import (
     Unsupported,
 )
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
-from dbkit.query import Claim
+from dbkit.query import Claim, Query
 from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
@@ -33,7 +34,7 @@ from ..binds import Text
 from ..dialects import PostgresDialect
 from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
-from ..errors import Verb, postgres_error, refused_connection
+from ..errors import Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
 from ..plans import postgres_plan
 from ..settings import PostgresSettings, postgres_settings
@@ -61,8 +62,6 @@ class PostgresConnection:
         self._control = raw.cursor()
         self.touched = 0
         self.released_at = monotonic()
-        self.xid: str | None = None
-        """The id of the transaction that is open, once the server gave one."""
 
     @classmethod
     def connect(cls, settings: PostgresSettings, owner: Owner) -> PostgresConnection:
@@ -130,21 +129,13 @@ class PostgresConnection:
         """Begin a transaction of one snapshot."""
         level = "SERIALIZABLE" if serializable else "REPEATABLE READ"
         text = f"BEGIN ISOLATION LEVEL {level}{' READ ONLY' if read_only else ''}"
-        self.xid = None
         self._observed(text, lambda: self._control.execute(text.encode(), prepare=False))
 
-    def begin_known(self, *, serializable: bool) -> None:
-        """Begin a transaction that writes, and learn its id in the same round trip.
-
-        By the id a new connection can ask what became of it, should the reply to COMMIT be lost.
-        """
-        level = "SERIALIZABLE" if serializable else "REPEATABLE READ"
-        text = f"BEGIN ISOLATION LEVEL {level}; SELECT pg_current_xact_id()::text"
-        self.xid = None
-        self._observed(text, lambda: self._control.execute(text.encode(), prepare=False))
-        self._control.nextset()
-        row: Any = self._control.fetchone()
-        self.xid = str(row[0])
+    def current_xid(self) -> str | None:
+        """Return the id of the transaction that is open, None before its first write."""
+        text = "SELECT pg_current_xact_id_if_assigned()::text"
+        ((xid,),) = self.rows(text)
+        return None if xid is None else str(xid)
 
     def commit(self) -> None:
         """Commit it."""
@@ -284,10 +275,7 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
         connection = self.taken()
         serializable = isolation == "serializable"
         try:
-            if read_only:
-                connection.begin(read_only=True, serializable=serializable)
-            else:
-                connection.begin_known(serializable=serializable)
+            connection.begin(read_only=read_only, serializable=serializable)
         except BaseException as error:
             self.failed(connection, error, None)
             raise
@@ -328,11 +316,10 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
             made: list[EntitySpec] = []
             for entity in tables.schema.parents_first():
                 ((found,),) = connection.rows(CATALOGUE, (tables.quoted(entity.stored),))
-                if found is not None:
-                    postgres_drift(tables, entity, found)
-                    continue
-                made.append(entity)
-                for statement in tables.create(entity):
+                if found is None:
+                    made.append(entity)
+                missing = tables.create(entity) if found is None else postgres_drift(tables, entity, found)
+                for statement in missing:
                     connection.change(statement)
             for entity in made:
                 for statement in tables.refer(entity):
@@ -383,7 +370,42 @@ class PostgresTransaction(SqlTransaction[PostgresConnection]):
     def __init__(self, backend: PostgresBackend, connection: PostgresConnection) -> None:
         super().__init__(backend, connection)
         self._postgres = backend
-        self._xid = connection.xid
+        self._xid: str | None = None
+
+    def rows(
+        self, text: str, params: Sequence[Any], query: Query | Verb | None
+    ) -> list[tuple[Any, ...]]:
+        found = super().rows(text, params, query)
+        self._learn(query)
+        return found
+
+    def change(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> int:
+        changed = super().change(text, params, query)
+        self._learn(query)
+        return changed
+
+    def inside(
+        self,
+        query: Query | Verb | None,
+        work: Callable[[PostgresConnection], Awaitable[T]],
+        *,
+        read_only: bool = False,
+    ) -> T:
+        result = super().inside(query, work, read_only=read_only)
+        self._learn(query)
+        return result
+
+    def _learn(self, query: Query | Verb | None) -> None:
+        """Ask for the transaction's id after its first write, before anything can be lost.
+
+        By it a new connection can ask what became of the transaction, should the reply to COMMIT not come.
+        """
+        if self._xid is None and query is not None and verb_of(query).writes:
+            try:
+                self._xid = self._connection.current_xid()
+            except psycopg.Error as error:
+                self._raise(error, None)
+                raise
 
     def commit(self) -> None:
         """Commit; where the reply is lost, ask the server what became of it."""
@@ -391,9 +413,15 @@ class PostgresTransaction(SqlTransaction[PostgresConnection]):
             super().commit()
         except OutcomeUnknown:
             if self._xid is None:
-                return  # it only read
+                return  # nothing was written: there is nothing that could be in doubt
             status = self._postgres.became_of(self._xid)
             if status == "aborted":
                 raise Unavailable("the connection broke at the commit; everything is rolled back") from None
             if status != "committed":
                 raise
+
+    @contextmanager
+    def native(self) -> Iterator[Any]:
+        with super().native() as connection:
+            yield connection
+        self._learn(Verb(writes=True))

@@ -138,7 +138,7 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
         connection = self.taken()
         try:
             # One writer at a time is serializable.
-            connection.begin(read_only=read_only)
+            connection.begin(read_only=read_only, guarded=read_only)
         except BaseException as error:
             self.failed(connection, error, None)
             raise
@@ -155,10 +155,8 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
                     "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL",
                     (entity.stored,),
                 )
-                if there:
-                    sqlite_drift(tables, entity, there)
-                    continue
-                for statement in tables.create(entity):
+                missing = sqlite_drift(tables, entity, there) if there else tables.create(entity)
+                for statement in missing:
                     connection.rows(statement)
 
         self.inside(Verb(writes=True), work)
