@@ -400,6 +400,6 @@ def _shown(error: BaseException) -> list[str]:
     seen: BaseException | None = error
     while seen is not None:
         texts += [repr(seen), str(seen), repr(seen.args), repr(getattr(seen, "__dict__", {}))]
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     again = pickle.loads(pickle.dumps(error))
     return [*texts, repr(again), str(again), pickle.dumps(error).decode("latin-1")]
