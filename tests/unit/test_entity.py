@@ -631,6 +631,31 @@ def test_a_users_validators_run_on_input_only_and_before_canonical_form() -> Non
         Checked(a="x", price=Decimal("0.01"))
 
 
+def test_a_nested_models_validators_run_on_input_only() -> None:
+    calls: list[str] = []
+
+    class Inner(Embedded):
+        word: Mapped[str]
+
+        @field_validator("word")
+        @classmethod
+        def _seen(cls, value: str) -> str:
+            calls.append(value)
+            return value
+
+    class Holder(Entity, name="holders"):
+        inner: Mapped[Inner]
+
+    made = Holder(inner=Inner(word="x"))
+    assert calls == ["x"]
+    spec = spec_of(Holder)
+    row_of(spec, made)
+    (read,) = spec.read.validator({}).validate_python([made.__dict__ | {"inner": {"word": "y"}}])
+    assert read.inner == Inner.model_construct(word="y")
+    assert isinstance(Holder.inner == Inner.model_construct(word="z"), Compare)
+    assert calls == ["x"]
+
+
 def test_an_email_is_text() -> None:
     pytest.importorskip("email_validator")
 
