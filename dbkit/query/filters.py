@@ -12,6 +12,8 @@ from .paths import Path, Shape, Take, size_class
 
 MAX_IN_VALUES = 1_000
 MAX_CONDITIONS = 200
+MAX_DEPTH = 32
+"""MongoDB takes 100 levels of nesting in a document, and a joint is two (https://www.mongodb.com/docs/manual/reference/limits/)."""
 
 
 class Filter:
@@ -27,6 +29,11 @@ class Filter:
     root: EntitySpec | GroupSpec | None
     """Whose rows it is about; None for `everything()`."""
     conditions: int
+
+    @property
+    def depth(self) -> int:
+        """How many of `&`, `|`, `~` and `any_related` stand above the deepest leaf."""
+        return 0
 
     def __and__(self, other: Filter) -> Filter:
         return all_of(self, _filter(other))
@@ -202,14 +209,39 @@ class Has(_TextFilter):
     name = "has"
 
 
-class And(Filter):
+class _Joint(Filter):
+    """A filter made of others."""
+
+    __slots__ = ("_depth",)
+
+    @property
+    def depth(self) -> int:
+        return self._depth
+
+    def _join(self, parts: Sequence[Filter], conditions: int = 0) -> None:
+        self._depth = 1 + max((part.depth for part in parts), default=0)
+        self.conditions = conditions + sum(part.conditions for part in parts)
+        if self._depth > MAX_DEPTH:
+            raise InvalidInput(
+                f"a filter may be nested at most {MAX_DEPTH} deep",
+                hint="join many filters at once: any_of(*filters), all_of(*filters)",
+            )
+        if self.conditions > MAX_CONDITIONS:
+            raise InvalidInput(
+                f"a filter may have at most {MAX_CONDITIONS} conditions, this one has {self.conditions}",
+                hint="field.in_([…]) is one condition for up to 1,000 values",
+            )
+
+
+class And(_Joint):
     """All of the parts hold."""
 
     __slots__ = ("parts",)
 
     def __init__(self, parts: tuple[Filter, ...]) -> None:
         self.parts = parts
-        self.root, self.conditions = _common(parts)
+        self._join(parts)
+        self.root = _common_root(parts)
         self.shape = ("and", *(p.shape for p in parts))
         self.binds = tuple(b for p in parts for b in p.binds)
 
@@ -217,14 +249,15 @@ class And(Filter):
         return And(tuple(p.slotted(take) for p in self.parts))
 
 
-class Or(Filter):
+class Or(_Joint):
     """One of the parts holds."""
 
     __slots__ = ("parts",)
 
     def __init__(self, parts: tuple[Filter, ...]) -> None:
         self.parts = parts
-        self.root, self.conditions = _common(parts)
+        self._join(parts)
+        self.root = _common_root(parts)
         self.shape = ("or", *(p.shape for p in parts))
         self.binds = tuple(b for p in parts for b in p.binds)
 
@@ -232,14 +265,15 @@ class Or(Filter):
         return Or(tuple(p.slotted(take) for p in self.parts))
 
 
-class Not(Filter):
+class Not(_Joint):
     """The exact complement."""
 
     __slots__ = ("part",)
 
     def __init__(self, part: Filter) -> None:
         self.part = part
-        self.root, self.conditions = part.root, part.conditions
+        self._join((part,))
+        self.root = part.root
         self.shape, self.binds = ("not", part.shape), part.binds
 
     def slotted(self, take: Take) -> Filter:
@@ -270,7 +304,7 @@ class Nothing(Filter):
         return self
 
 
-class AnyRelated(Filter):
+class AnyRelated(_Joint):
     """There is a child that refers to the row and meets the filter (all children do when it is None)."""
 
     __slots__ = ("child", "reference", "where")
@@ -279,7 +313,7 @@ class AnyRelated(Filter):
         assert reference.reference is not None
         self.child, self.reference, self.where = child, reference, where
         self.root = reference.reference.target
-        self.conditions = 1 + (where.conditions if where is not None else 0)
+        self._join(() if where is None else (where,), 1)
         self.shape = ("any", child.token, reference.token, where.shape if where is not None else 0)
         self.binds = where.binds if where is not None else ()
 
@@ -289,11 +323,9 @@ class AnyRelated(Filter):
         )
 
 
-def _common(parts: Sequence[Filter]) -> tuple[EntitySpec | GroupSpec | None, int]:
+def _common_root(parts: Sequence[Filter]) -> EntitySpec | GroupSpec | None:
     root: EntitySpec | GroupSpec | None = None
-    conditions = 0
     for part in parts:
-        conditions += part.conditions
         if part.root is None or part.root is root:
             continue
         if root is not None:
@@ -303,11 +335,7 @@ def _common(parts: Sequence[Filter]) -> tuple[EntitySpec | GroupSpec | None, int
                 hint="reach a parent's field with via(Child.reference, Parent.field), children with any_related(…)",
             )
         root = part.root
-    if conditions > MAX_CONDITIONS:
-        raise InvalidInput(
-            f"a filter may have at most {MAX_CONDITIONS} conditions, this one has {conditions}"
-        )
-    return root, conditions
+    return root
 
 
 def all_of(*filters: Filter) -> Filter:
