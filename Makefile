@@ -79,7 +79,9 @@ differential: venv
 bench: venv
 	@$(BIN)/python -m bench
 
+# Warnings are fatal. The statements that pages show need servers: docs/tools/statements.py, held by a test.
 docs: venv
+	@$(BIN)/python docs/tools/flags.py
 	$(BIN)/zensical build --clean --strict
 
 wheel: venv
