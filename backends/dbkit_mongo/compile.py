@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.decimal128 import Decimal128
 from dbkit.query import (
@@ -34,13 +34,30 @@ from dbkit.query import (
     StartsWith,
 )
 from dbkit.spec import EntitySpec, FieldSpec
-from dbkit.values import Kind, ValueType
+from dbkit.values import Kind
 
 from .rows import Codec, key_of
 from .templates import Fixed, Hole
 
-__all__ = ["JOINED", "NOWHERE", "Condition", "Level", "Stage", "all_conditions", "match_stages"]
+__all__ = [
+    "JOINED",
+    "NOWHERE",
+    "Condition",
+    "Figure",
+    "Level",
+    "Stage",
+    "all_conditions",
+    "any_condition",
+    "bson_types",
+    "condition",
+    "hole",
+    "match_stages",
+    "reaches_others",
+    "split",
+    "wide",
+]
 
+Convert = Callable[[Any], Any]
 Condition = dict[str, Any]
 Stage = dict[str, Any]
 
@@ -53,27 +70,36 @@ _NO_ARRAY: Condition = {"$not": {"$type": "array"}}
 _PCRE_SPECIAL = re.compile(r"([\\^$.|?*+(){}\[\]])")
 
 
+class Figure(NamedTuple):
+    """A field of a group's results."""
+
+    place: str
+    encode: Convert | None
+
+
 class Level:
     """The documents of one pipeline: where a value stands in them, and the joins that bring it there.
 
     Args:
         codec: how values are encoded.
         collections: all collections that the command reads, gathered as they are met.
-        own: the places of the fields of a group's results, by token; None for an entity's documents.
+        figures: the fields of a group's results, by token; None for an entity's documents.
     """
 
-    def __init__(self, codec: Codec, collections: dict[str, None], own: dict[int, str] | None = None) -> None:
+    def __init__(
+        self, codec: Codec, collections: dict[str, None], figures: dict[int, Figure] | None = None
+    ) -> None:
         self.codec = codec
         self.collections = collections
-        self._own = own
+        self._figures = figures
         self._aliases: dict[tuple[int, ...], str] = {}
         self._pending: list[Stage] = []
         self._made = 0
 
     def place(self, path: Path) -> str:
         """Return the dotted name of the path's value, joining what it leads through."""
-        if self._own is not None:
-            return self._own[path.field.token]
+        if self._figures is not None:
+            return self._figures[path.field.token].place
         steps = [s if isinstance(s, str) else s.stored for s in path.inside]
         before = [self.parent(path.references)] if path.references else []
         return ".".join([*before, key_of(path.field), *steps])
@@ -128,22 +154,24 @@ class Level:
         self._made += 1
         return f"{JOINED}{self._made}"
 
-    def encoder(self, type: ValueType) -> Callable[[Any], Any] | None:
-        """Return what encodes a value of *type* that is compared here."""
-        if self._own is not None and type.kind in {Kind.INT, Kind.DECIMAL} and type.enum is None:
-            return _wide
-        return self.codec.encoder(type)
+    def encoder(self, path: Path) -> Convert | None:
+        """Return what encodes a value that is compared with the path's."""
+        return self.codec.encoder(path.type) if self._figures is None else self._figures[path.field.token].encode
 
-    def value(self, value: Any, type: ValueType) -> Hole | Fixed:
-        """Return what stands for a value of *type*: a slot of a query, or a literal of a declared relation."""
-        encode = self.encoder(type)
-        if isinstance(value, Slot):
-            return Hole(value.index, encode=encode)
-        return Fixed(value if encode is None else encode(value))
+    def value(self, value: Any, path: Path) -> Hole | Fixed:
+        """Return what stands for a value that is compared with the path's."""
+        return hole(value, self.encoder(path))
 
 
-def _wide(value: int | Decimal) -> Decimal128:
-    """Return a figure's operand, which may have more digits than a field or a Decimal128 has.
+def hole(value: Any, encode: Convert | None) -> Hole | Fixed:
+    """Return what stands for a slot of a query, or for a literal of a declared relation."""
+    if isinstance(value, Slot):
+        return Hole(value.index, encode=encode)
+    return Fixed(value if encode is None else encode(value))
+
+
+def wide(value: int | Decimal) -> Decimal128:
+    """Return the operand of a sum, which may have more digits than a field or a Decimal128 has.
 
     What has more than 34 digits is greater than any sum: of values of 18 digits, `places` of them decimal, 10¹⁵ rows
     sum up to less than 10^(33 − places). So 10⁴⁰ stands for all such numbers.
@@ -226,7 +254,7 @@ def condition(where: Filter, level: Level) -> Condition:
 
 def _compare(where: Compare, level: Level) -> Condition:
     path, place = where.path, level.place(where.path)
-    value = level.value(where.value, path.type)
+    value = level.value(where.value, path)
     if path.type.kind is Kind.JSON:
         # On an array, `{k: 1}` asks its elements; a dict's value that is a list equals no scalar.
         if where.op == "ne":
@@ -240,13 +268,11 @@ _OPERATORS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "lte", "gt": "gt", "ge":
 
 def _in(where: In, level: Level) -> Condition:
     place, type = level.place(where.path), where.path.type
-    each = _each(level.encoder(type))
-    values = Hole(where.values.index, encode=each) if isinstance(where.values, Slot) else Fixed(each(where.values))
-    test: Condition = {"$in": values}
+    test: Condition = {"$in": hole(where.values, _each(level.encoder(where.path)))}
     return {place: {**test, **_NO_ARRAY} if type.kind is Kind.JSON else test}
 
 
-def _each(encode: Callable[[Any], Any] | None) -> Callable[[Iterable[Any]], list[Any]]:
+def _each(encode: Convert | None) -> Callable[[Iterable[Any]], list[Any]]:
     if encode is None:
         return list
     return lambda values: [encode(v) for v in values]
@@ -261,21 +287,15 @@ def _is_null(where: IsNull, level: Level) -> Condition:
 
 
 def _contains(where: Contains, level: Level) -> Condition:
-    return {level.place(where.path): {"$regex": _text_value(where.value, escaped)}}
+    return {level.place(where.path): {"$regex": hole(where.value, escaped)}}
 
 
 def _starts_with(where: StartsWith, level: Level) -> Condition:
     first, after = where.value if isinstance(where.value, tuple) else (where.value, where.binds[-1])
-    test: Condition = {"$gte": _text_value(first)}
+    test: Condition = {"$gte": hole(first, None)}
     if not where.is_open:
-        test["$lt"] = _text_value(after)
+        test["$lt"] = hole(after, None)
     return {level.place(where.path): test}
-
-
-def _text_value(value: Any, encode: Callable[[str], str] | None = None) -> Hole | Fixed:
-    if isinstance(value, Slot):
-        return Hole(value.index, encode=encode)
-    return Fixed(value if encode is None else encode(value))
 
 
 def escaped(needle: str) -> str:
@@ -286,14 +306,10 @@ def escaped(needle: str) -> str:
 def _has(where: Has, level: Level) -> Condition:
     element = where.path.type.element
     assert element is not None
-    value = level.value(where.value, element)
-    test: Condition = {"$eq": value}
+    test: Condition = {"$eq": hole(where.value, level.codec.encoder(element))}
     if element.kind is Kind.JSON:
         # 1 == 1.0 to a server; an element must be of exactly the value's type.
-        index = where.value.index if isinstance(where.value, Slot) else None
-        test["$type"] = (
-            Fixed(bson_types(where.value)) if index is None else Hole(index, encode=bson_types)
-        )
+        test["$type"] = hole(where.value, bson_types)
     return {level.place(where.path): {"$elemMatch": test}}
 
 

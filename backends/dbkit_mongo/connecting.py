@@ -55,9 +55,8 @@ def client_options(options: Options) -> dict[str, Any]:
     said = {key.lower() for key, _ in options.driver}
     given = {
         "maxPoolSize": options.pool_size,
-        # One deadline for each operation, the wait for a connection and the server's own time limit included.
-        # https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
-        "timeoutMS": max(1, round(options.timeout_s * 1_000)),
+        # For what has a time limit on the server alone; `AsyncLink.call` bounds all else.
+        "socketTimeoutMS": max(1, round(options.timeout_s * 1_000)),
         # Snapshots outside transactions show what a majority has: so must every write be that has returned.
         "w": "majority",
         "appName": "dbkit",

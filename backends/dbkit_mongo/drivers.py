@@ -29,6 +29,10 @@ class AsyncDriver(Protocol):
         """Return a client; nothing is sent yet."""
         ...
 
+    def time_limit(self, seconds: float) -> Document:
+        """Return the options by which the server gives up a `findAndModify` after some time."""
+        ...
+
     async def close(self, client: Any) -> None: ...
 
     def collection(self, database: Any, name: str, **options: Any) -> Any:
@@ -59,6 +63,10 @@ class Driver(Protocol):
 
     def connect(self, url: str, **options: Any) -> Any:
         """Return a client; nothing is sent yet."""
+        ...
+
+    def time_limit(self, seconds: float) -> Document:
+        """Return the options by which the server gives up a `findAndModify` after some time."""
         ...
 
     def close(self, client: Any) -> None: ...
@@ -97,6 +105,9 @@ class PyMongo:
         from pymongo import MongoClient
 
         return MongoClient(url, **options)
+
+    def time_limit(self, seconds: float) -> Document:
+        return {"maxTimeMS": round(seconds * 1_000)}
 
     def close(self, client: Any) -> None:
         client.close()
@@ -139,6 +150,9 @@ class AsyncPyMongo:
         from pymongo import AsyncMongoClient
 
         return AsyncMongoClient(url, **options)
+
+    def time_limit(self, seconds: float) -> Document:
+        return {"maxTimeMS": round(seconds * 1_000)}
 
     async def close(self, client: Any) -> None:
         await client.close()
@@ -211,6 +225,9 @@ class Mongomock(PyMongo):
 
         return mongomock.MongoClient(tz_aware=True)
 
+    def time_limit(self, seconds: float) -> Document:
+        return {}
+
     def collection(self, database: Any, name: str, **options: Any) -> Any:
         return database[name]
 
@@ -259,6 +276,9 @@ class AsyncMongomock:
 
     def connect(self, url: str, **options: Any) -> Any:
         return self._plain.connect(url, **options)
+
+    def time_limit(self, seconds: float) -> Document:
+        return {}
 
     async def close(self, client: Any) -> None:
         self._plain.close(client)

@@ -45,6 +45,8 @@ class Doing:
     entity: EntitySpec | None = None
     writes: bool = False
     in_transaction: bool = False
+    is_bounded: bool = False
+    """Whether the command carries a time limit of its own (`LOCK_WAIT`), so that none is needed around it."""
 
 
 def translate(error: Exception, doing: Doing) -> DbkitError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from typing import Any
 
@@ -19,7 +20,7 @@ from dbkit.spec import Aggregate, EntitySpec, GroupSpec
 from dbkit.values import Kind, ValueType, exact_average, explain_validation
 from pydantic import ValidationError
 
-from .compile import Level, Stage, condition, match_stages
+from .compile import Figure, Level, Stage, condition, match_stages, wide
 from .rows import Codec
 from .templates import Fill, Hole, compile_template, text_of
 
@@ -65,7 +66,7 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
     keys: Document = {}
     shown: Document = {"_id": 0}
     getters: list[tuple[str, Callable[[Document], Any]]] = []
-    places: dict[int, str] = {}
+    figures: dict[int, Figure] = {}
     for position, key in enumerate(group.keys):
         place = f"${level.place(key.path)}"
         name = f"k{position}"
@@ -73,13 +74,14 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
             # A missing field and null are one group.
             keys[name] = {"$ifNull": [place, None]}
             getters.append((key.field.name, _plain(name, key.path.type, codec)))
+            figures[key.field.token] = Figure(name, codec.encoder(key.path.type))
         else:
             # In UTC unless told otherwise; null stays null. Right before 1970 too.
             # https://www.mongodb.com/docs/manual/reference/operator/aggregation/dateTrunc/
             keys[name] = {"$dateTrunc": {"date": place, "unit": key.period}}
             getters.append((key.field.name, _period(name)))
+            figures[key.field.token] = Figure(name, _midnight)
         shown[name] = f"$_id.{name}"
-        places[key.field.token] = name
     accumulators: Document = {}
     for position, figure in enumerate(group.aggregates):
         name = f"a{position}"
@@ -88,7 +90,8 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
         accumulators |= accumulate
         shown |= show
         getters.append((figure.field.name, _figure(name, figure, codec)))
-        places[figure.field.token] = name
+        is_sum = figure.function in {"count", "count_distinct", "sum"}
+        figures[figure.field.token] = Figure(name, wide if is_sum else codec.encoder(figure.field.type))
     stages += level.take()
     grouped: Stage = {"$group": {"_id": keys or None, **accumulators}}
     if group.keys:
@@ -101,7 +104,7 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
             {"$replaceWith": {"$ifNull": [{"$first": "$all"}, {"$literal": {"_id": None, **nothing}}]}},
         ]
     stages.append({"$project": shown})
-    results = Level(codec, level.collections, places)
+    results = Level(codec, level.collections, figures)
     if query.having is not None:
         stages.append({"$match": condition(query.having, results)})
     if query.order:
@@ -171,6 +174,10 @@ def _plain(name: str, type: ValueType, codec: Codec) -> Callable[[Document], Any
         return value if value is None or decode is None else decode(value)
 
     return get
+
+
+def _midnight(value: date) -> datetime:
+    return datetime(value.year, value.month, value.day, tzinfo=UTC)
 
 
 def _period(name: str) -> Callable[[Document], Any]:

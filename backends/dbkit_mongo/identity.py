@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dbkit.errors import Unsupported
@@ -11,7 +12,7 @@ from dbkit.statement import ServerInfo
 
 from .features import standalone, surrogate
 
-__all__ = ["LEAST_VERSION", "check_version", "features_of", "fakes_snapshots", "server_info"]
+__all__ = ["LEAST_VERSION", "Quirks", "check_version", "features_of", "quirks_of", "server_info"]
 
 LEAST_VERSION = (6, 0)
 
@@ -51,10 +52,22 @@ def features_of(declared: Features, hello: Mapping[str, Any], server: ServerInfo
     return surrogate(features, server.name) if server.is_surrogate else features
 
 
-def fakes_snapshots(server: ServerInfo) -> bool:
-    """Whether a snapshot outside a transaction is accepted and not kept.
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """What a surrogate does otherwise than the manual says, and what dbkit does there instead.
 
-    SecantusDB 0.7 ignores read concern "snapshot" and snapshot sessions (16 torn reads in 150), but its transactions
-    are snapshots (none in 150): tests/mongo_facts/test_transactions.py. There, such reads run in transactions.
+    Each was seen on SecantusDB 0.7.0b3 and has its test in tests/mongo_facts.
     """
-    return server.name == "SecantusDB"
+
+    snapshots_need_transactions: bool = False
+    """Read concern "snapshot" and snapshot sessions are accepted and ignored (16 torn reads in 150), transactions are
+    snapshots (none in 150): such reads run in transactions."""
+    ignores_max_time: bool = False
+    """`findAndModify` waits for another's transaction whatever its maxTimeMS: a claim uses transactions at once."""
+
+
+def quirks_of(server: ServerInfo) -> Quirks:
+    """Return what is special about this server; nothing about MongoDB."""
+    if server.name == "SecantusDB":
+        return Quirks(snapshots_need_transactions=True, ignores_max_time=True)
+    return Quirks()

@@ -128,7 +128,25 @@ def _value_schema(type: ValueType) -> dict[str, Any]:
         schema = {"items": items} if items else {}
     name = _BSON_TYPES[type.kind]
     schema["bsonType"] = [name, "null"] if type.nullable else name
+    meaning = _meaning(type)
+    if meaning != name:
+        schema["description"] = meaning
     return schema
+
+
+def _meaning(type: ValueType) -> str:
+    """Return what the BSON type does not say of the values: read by another declaration they would mean something else."""
+    if type.kind is Kind.DECIMAL:
+        return f"decimal with {type.decimal_places} places"
+    return _MEANINGS.get(type.kind, _BSON_TYPES[type.kind])
+
+
+_MEANINGS = {
+    Kind.UUID: "UUID",
+    Kind.DATE: "date, in days since 1970-01-01",
+    Kind.TIME: "time, in microseconds since midnight",
+    Kind.TIMEDELTA: "duration, in microseconds",
+}
 
 
 def validator_differences(wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> list[str]:
@@ -150,7 +168,7 @@ def _compare(wanted: Mapping[str, Any], found: Mapping[str, Any], path: str) -> 
         if ours != theirs:
             yield f"{path}{key} is {_words(theirs)} there and {_words(ours)} here"
         yield from _compare(declared[key], there[key], f"{path}{key}.")
-        yield from _compare(declared[key].get("items", {}), there[key].get("items", {}), f"{path}{key}[].")
+        yield from _compare(declared[key].get("items", {}), there[key].get("items", {}), f"{path}{key}.")
     required, is_required = set(wanted.get("required", ())), set(found.get("required", ()))
     for key in sorted((required ^ is_required) & declared.keys() & there.keys()):
         yield f"{path}{key} is {'required' if key in is_required else 'not required'} there"
@@ -159,7 +177,9 @@ def _compare(wanted: Mapping[str, Any], found: Mapping[str, Any], path: str) -> 
 def _types(schema: Mapping[str, Any]) -> frozenset[str]:
     types = schema.get("bsonType", ())
     own = [types] if isinstance(types, str) else list(types)
-    return frozenset([*own, *(f"item:{t}" for t in _types(schema["items"]))]) if "items" in schema else frozenset(own)
+    own += [f"({schema['description']})"] if "description" in schema else []
+    own += [f"of {t}" for t in _types(schema["items"])] if "items" in schema else []
+    return frozenset(own)
 
 
 def _words(types: frozenset[str]) -> str:

@@ -51,16 +51,23 @@ def compile_template(tree: Any) -> Fill:
     return fill
 
 
-def _source(tree: Any, constants: dict[str, Any]) -> str:
+DEEPEST = 40
+"""How deep one expression nests: Python's parser gives up at 200 open brackets."""
+
+
+def _source(tree: Any, constants: dict[str, Any], depth: int = 0) -> str:
     kind = type(tree)
     if kind is Hole:
         return _hole_source(tree, constants)
     if kind is Fixed:
         return _constant(tree.value, constants)
-    if kind is dict and _has_hole(tree):
-        return "{" + ", ".join(f"{key!r}: {_source(value, constants)}" for key, value in tree.items()) + "}"
-    if kind is list and _has_hole(tree):
-        return "[" + ", ".join(_source(value, constants) for value in tree) + "]"
+    if kind in {dict, list} and _has_hole(tree):
+        if depth == DEEPEST:
+            return f"{_constant(compile_template(tree), constants)}(b)"
+        if kind is list:
+            return "[" + ", ".join(_source(value, constants, depth + 1) for value in tree) + "]"
+        pairs = (f"{key!r}: {_source(value, constants, depth + 1)}" for key, value in tree.items())
+        return "{" + ", ".join(pairs) + "}"
     if tree is None or kind in {bool, int, str}:
         return repr(tree)
     return _constant(tree, constants)

@@ -36,7 +36,7 @@ from dbkit.query import (
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 
-from .compile import Condition, Level, all_conditions, bson_types, condition, match_stages, split
+from .compile import Condition, Level, all_conditions, bson_types, condition, hole, match_stages, split
 from .reads import Shape, decisive, shape_of
 from .rows import Codec, key_of, row_template
 from .templates import Fill, Fixed, Hole, compile_template, text_of
@@ -144,7 +144,7 @@ def _classic(change: Change, level: Level, ranges: list[Condition]) -> tuple[str
         # On null it fails, and it takes 1 for 1.0.
         if type.nullable or element.kind is Kind.JSON:
             return None
-        return "$pull", level.value(change.value, element)
+        return "$pull", hole(change.value, codec.encoder(element))
     if isinstance(change, Append):
         assert type.element is not None
         if type.nullable:
@@ -210,7 +210,7 @@ def _staged(change: Change, level: Level, ranges: list[Condition]) -> Any:
     type, place, codec = change.field.type, f"${key_of(change.field)}", level.codec
     if isinstance(change, Remove):
         assert type.element is not None
-        equal: Any = {"$eq": ["$$this", {"$literal": level.value(change.value, type.element)}]}
+        equal: Any = {"$eq": ["$$this", {"$literal": hole(change.value, codec.encoder(type.element))}]}
         if type.element.kind is Kind.JSON:
             assert isinstance(change.value, Slot)
             kinds = Hole(change.value.index, encode=bson_types)
@@ -427,7 +427,7 @@ def compile_upsert(query: Upsert, codec: Codec, shapes: dict[int, Shape]) -> Ups
     kept = ["_id", "created_at"] if entity.timestamped else ["_id"]
     kept = [key_of(entity.by_name[name]) if name != "_id" else name for name in kept]
     version = key_of(entity.by_name["version"]) if entity.versioned else None
-    changed = {k: hole for k, hole in document.items() if k not in kept and k != version}
+    changed = {k: value for k, value in document.items() if k not in kept and k != version}
     update: dict[str, Any] = {"$set": changed} if changed else {}
     update["$setOnInsert"] = {k: document[k] for k in kept if k not in key}
     update = {operator: fields for operator, fields in update.items() if fields}
@@ -436,7 +436,7 @@ def compile_upsert(query: Upsert, codec: Codec, shapes: dict[int, Shape]) -> Ups
         # On a document that is not there yet `$inc` starts at 0.
         update["$inc"] = {version: Int64(1)}
         is_new = {"$eq": [{"$type": "$_id" if "_id" not in key else f"${version}"}, "missing"]}
-        stage: dict[str, Any] = {k: {"$literal": hole} for k, hole in changed.items()}
+        stage: dict[str, Any] = {k: {"$literal": value} for k, value in changed.items()}
         stage |= {k: {"$ifNull": [f"${k}", {"$literal": document[k]}]} for k in kept if k not in key}
         stage[version] = {"$cond": [is_new, document[version], {"$add": [f"${version}", Int64(1)]}]}
         staged = compile_template([{"$set": stage}])

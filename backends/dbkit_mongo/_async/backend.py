@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
-from dbkit.errors import BadURL, ConfigurationError, DbkitError, SchemaDrift, Unavailable, Unsupported
+from dbkit.errors import BadURL, Conflict, DbkitError, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
-from dbkit.options import Isolation, Options
+from dbkit.options import LOCK_WAIT_S, Isolation, Options
 from dbkit.query import Claim
 from dbkit.spec import Schema
 from dbkit.statement import Hook, ServerInfo
@@ -19,7 +20,7 @@ from ..connecting import client_options, client_url, database_of
 from ..drivers import AsyncDriver
 from ..errors import Doing, server_code
 from ..features import REPLICA_SET_HINT
-from ..identity import check_version, fakes_snapshots, features_of, server_info
+from ..identity import check_version, features_of, quirks_of, server_info
 from ..rows import CODEC_OPTIONS, Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, compile_claim
@@ -29,6 +30,8 @@ from .references import refer
 
 __all__ = ["AsyncMongoBackend"]
 
+CLAIM_WAIT_S = 0.25
+"""How long a claim may wait for a document that another one holds, once."""
 NAMESPACE_EXISTS, INDEX_CONFLICTS = 48, frozenset({85, 86})
 
 
@@ -38,7 +41,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
     def __init__(
         self, url: URL, options: Options, driver: AsyncDriver, codec: Codec, features: Features
     ) -> None:
-        super().__init__(AsyncLink(url.backend, driver, codec, features))
+        super().__init__(AsyncLink(url.backend, driver, codec, features, options.timeout_s))
         self.name = url.backend
         self.server = ServerInfo("MongoDB", "?")
         self._database = database_of(url)
@@ -102,7 +105,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
         check_version(build)
         self.server = server_info(build)
         link.features = features_of(link.features, hello, self.server)
-        link.reads_in_transactions = fakes_snapshots(self.server)
+        link.quirks = quirks_of(self.server)
 
     def _check_references(self) -> None:
         link = self.link
@@ -140,7 +143,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
             else:
                 options = there[wanted.name]
             await self._compare(wanted, options)
-        link.forget()
+        link.forget(*(wanted.name for wanted in collections_of(link.schema)))
 
     async def _create(self, wanted: Collection) -> dict[str, Any]:
         """Make the collection and return its options; where another process was first, those that it gave."""
@@ -224,16 +227,47 @@ class AsyncMongoBackend(AsyncMongoOperations):
             plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
         ):
             raise _out_of_range(plan.entity)
-        claimed: list[Any] = []
-        for _ in range(binds[plan.limit]):
-            if any(binds[bind] is not None for _, bind in plan.parents):
-                document = await self.atomically("claim", lambda on: _claim_one(on, plan, binds))
-            else:
-                document = await _claim_one(self, plan, binds)
+        return plan.shape.instances(await self._claim(plan, binds))
+
+    async def _claim(self, plan: ClaimPlan, binds: tuple[Any, ...]) -> list[dict[str, Any]]:
+        """Claim one document after the other; what another one holds is passed over.
+
+        A `findAndModify` by itself waits for a transaction that holds the first candidate, which is rare, so it gets
+        little time. In a transaction the same clash is an error at once: from then on each is tried in one of its own,
+        and a candidate that is held is left out.
+        """
+        claimed: list[dict[str, Any]] = []
+        held: list[Any] = []
+        alone = not self.link.quirks.ignores_max_time and not any(binds[b] is not None for _, b in plan.parents)
+        deadline = monotonic() + LOCK_WAIT_S
+        while len(claimed) < binds[plan.limit] and monotonic() < deadline:
+            try:
+                if alone:
+                    document = await _claim_one(self, plan, binds, held)
+                else:
+                    document = await self.atomically("claim", lambda on: _claim_one(on, plan, binds, held))
+            except Conflict:
+                if not alone:
+                    candidate = await self._candidate(plan, binds, held)
+                    if candidate is None:
+                        break
+                    held.append(candidate)
+                alone = False
+                continue
             if document is None:
                 break
             claimed.append(document)
-        return plan.shape.instances(claimed)
+        return claimed
+
+    async def _candidate(self, plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]) -> Any:
+        found = await self.link.call(
+            Doing(plan.text, plan.entity),
+            self.link.collection(plan.entity.stored).find_one,
+            _but(plan.within(binds), held),
+            {"_id": 1},
+            sort=plan.sort,
+        )
+        return None if found is None else found["_id"]
 
     async def begin(self, *, read_only: bool, isolation: Isolation) -> AsyncMongoTransaction:
         link = self.link
@@ -244,17 +278,22 @@ class AsyncMongoBackend(AsyncMongoOperations):
 
 
 async def _claim_one(
-    on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...]
+    on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]
 ) -> dict[str, Any] | None:
     document: dict[str, Any] | None = await on.link.call(
-        on.doing(plan.text, plan.entity, writes=True),
+        on.doing(plan.text, plan.entity, writes=True, is_bounded=True),
         on.link.collection(plan.entity.stored).find_one_and_update,
-        plan.within(binds),
+        _but(plan.within(binds), held),
         plan.update(binds),
         sort=plan.sort,
         return_document=True,
         session=on.session,
+        **on.link.driver.time_limit(CLAIM_WAIT_S),
     )
     if document is not None:
         await refer(on, plan.parents, (binds,))
     return document
+
+
+def _but(filter: dict[str, Any], held: list[Any]) -> dict[str, Any]:
+    return {"$and": [filter, {"_id": {"$nin": held}}]} if held else filter

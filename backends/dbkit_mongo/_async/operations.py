@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dbkit.errors import (
     Conflict,
@@ -15,7 +15,7 @@ from dbkit.errors import (
     PreconditionFailed,
     TooLarge,
 )
-from dbkit.options import MAX_ROWS_TOUCHED
+from dbkit.options import LOCK_WAIT_S, MAX_ROWS_TOUCHED
 from dbkit.page import PageRows
 from dbkit.query import (
     Count,
@@ -52,11 +52,18 @@ from .references import delete_rows, refer
 __all__ = ["AsyncMongoOperations"]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Document = dict[str, Any]
 
 INSERT_CHUNK = 1_000
 UPSERT_ATTEMPTS = 4
 COMMIT_ATTEMPTS = 3
+
+
+class AsyncWork(Protocol[T_co]):
+    """What is done by several commands, on operations that are bound to one session."""
+
+    async def __call__(self, on: AsyncMongoOperations, /) -> T_co: ...
 
 
 class AsyncMongoOperations:
@@ -72,13 +79,23 @@ class AsyncMongoOperations:
         self.session = session
         self.in_transaction = in_transaction
 
-    def doing(self, text: str, entity: EntitySpec | None, *, writes: bool = False) -> Doing:
-        return Doing(text, entity, writes, self.in_transaction)
+    def doing(
+        self, text: str, entity: EntitySpec | None, *, writes: bool = False, is_bounded: bool = False
+    ) -> Doing:
+        return Doing(text, entity, writes, self.in_transaction, is_bounded and not self.in_transaction)
+
+    def lock_wait(self) -> Document:
+        """Return the options that end a write's wait for another's transaction after 5 s.
+
+        In a transaction a clash is an error at once; outside, the server would wait without limit.
+        https://www.mongodb.com/docs/manual/core/transactions-production-consideration/#in-progress-transactions-and-write-conflicts
+        """
+        return {} if self.in_transaction else self.link.driver.time_limit(LOCK_WAIT_S)
 
     # -- several commands as one ---------------------------------------------------------------------------------------
 
     async def atomically(
-        self, operation: str, work: Callable[[AsyncMongoOperations], Awaitable[T]]
+        self, operation: str, work: AsyncWork[T]
     ) -> T:
         """Run *work* in this transaction, or else in one of its own."""
         if self.in_transaction:
@@ -95,14 +112,14 @@ class AsyncMongoOperations:
         return result
 
     async def at_one_instant(
-        self, operation: str, work: Callable[[AsyncMongoOperations], Awaitable[T]]
+        self, operation: str, work: AsyncWork[T]
     ) -> T:
         """Run *work*, which reads by several commands, on one snapshot."""
         if self.session is not None:
             return await work(self)
         link = self.link
         link.features.require("snapshot_reads", backend=link.name, operation=operation)
-        if link.reads_in_transactions:
+        if link.quirks.snapshots_need_transactions:
             inner = await AsyncMongoTransaction.begin(link)
             try:
                 return await work(inner)
@@ -197,7 +214,7 @@ class AsyncMongoOperations:
         if is_joined and self.session is None:
             link.features.require("views", backend=link.name, operation="find", entity=entity.name)
             link.features.require("snapshot_reads", backend=link.name, operation="find", entity=entity.name)
-            if link.reads_in_transactions:
+            if link.quirks.snapshots_need_transactions:
                 return await self.at_one_instant(
                     "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
                 )
@@ -294,12 +311,13 @@ class AsyncMongoOperations:
         if plan.choice.joined is not None and not await self._joined_ids(plan.entity, plan.choice.joined(binds)):
             raise await self._why_not(plan, query, is_joined=True)
         document = await self.link.call(
-            self.doing(plan.text, plan.entity, writes=True),
+            self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
             self.link.collection(plan.entity.stored).find_one_and_update,
             plan.within(binds),
             plan.update(binds),
             return_document=True,
             session=self.session,
+            **self.lock_wait(),
         )
         if document is None:
             raise await self._why_not(plan, query, is_joined=False)
@@ -409,15 +427,24 @@ class AsyncMongoOperations:
         if plan.version is not None and row[plan.version] != 1:
             assert plan.update_version is not None
             update = plan.update_version
+        collection = self.link.collection(plan.entity.stored)
         document = await self.link.call(
-            self.doing(plan.text, plan.entity, writes=True),
-            self.link.collection(plan.entity.stored).find_one_and_update,
+            self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
+            collection.find_one_and_update,
             plan.filter(row),
             update(row),
             upsert=True,
             return_document=True,
             session=self.session,
+            **self.lock_wait(),
         )
+        if document is None:
+            # MongoDB always gives the document here. SecantusDB has written it, and gives none when several upsert the
+            # same key at once.
+            reading = Doing(plan.text, plan.entity)
+            document = await self.link.call(reading, collection.find_one, plan.filter(row), session=self.session)
+        if document is None:
+            raise Conflict(f"this {plan.entity.name} was deleted meanwhile")
         await refer(self, plan.parents, (row,))
         return plan.shape.instances([document])[0]
 
@@ -427,13 +454,15 @@ class AsyncMongoOperations:
         plan = await self._delete_plan(query)
         link, entity = self.link, plan.entity
         if plan.choice.joined is None and not link.schema.children(entity):
-            result = await link.call(
-                self.doing(plan.text, entity, writes=True),
-                link.collection(entity.stored).delete_one,
+            gone = await link.call(
+                self.doing(plan.text, entity, writes=True, is_bounded=True),
+                link.collection(entity.stored).find_one_and_delete,
                 plan.choice.own(query.binds),
+                {"_id": 1},
                 session=self.session,
+                **self.lock_wait(),
             )
-            return bool(result.deleted_count)
+            return gone is not None
         if not self.in_transaction:
             return await self.atomically("delete", lambda on: on.delete(query))
         if plan.choice.joined is not None:

@@ -6,15 +6,15 @@ And what is compiled, as it belongs to one database: plans by shape.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import nullcontext
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pymongo
 from bson.errors import BSONError
 from dbkit.errors import ConfigurationError
 from dbkit.features import Features
-from dbkit.options import LOCK_WAIT_S
 from dbkit.query import Query
 from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Statement
@@ -23,6 +23,7 @@ from pymongo.read_concern import ReadConcern
 
 from ..drivers import Driver
 from ..errors import Doing, translate
+from ..identity import Quirks
 from ..reads import FindPlan, Shape
 from ..rows import CODEC_OPTIONS, Codec
 from ..writes import InsertPlan, compile_insert
@@ -30,10 +31,17 @@ from ..writes import InsertPlan, compile_insert
 __all__ = ["Link"]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 P = TypeVar("P")
 
 PLANS_KEPT = 1_000
 DRIVER_ERRORS = (PyMongoError, BSONError, NotImplementedError)
+
+
+class Call(Protocol[T_co]):
+    """A call of the driver's."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> T_co: ...
 
 
 class Link:
@@ -43,8 +51,11 @@ class Link:
         compilations: how many plans were compiled so far; a second call of the same shape adds none.
     """
 
-    def __init__(self, name: str, driver: Driver, codec: Codec, features: Features) -> None:
+    def __init__(
+        self, name: str, driver: Driver, codec: Codec, features: Features, timeout_s: float
+    ) -> None:
         self.name = name
+        self.timeout_s = timeout_s
         self.driver = driver
         self.codec = codec
         self.features = features
@@ -53,8 +64,7 @@ class Link:
         self.database: Any = None
         self.hook: Hook | None = None
         self.compilations = 0
-        self.reads_in_transactions = False
-        """Whether only a transaction is a snapshot here: see `backend.identify`."""
+        self.quirks = Quirks()
         self.gets: dict[int, FindPlan] = {}
         self.inserts: dict[int, InsertPlan] = {}
         self.shapes: dict[int, Shape] = {}
@@ -65,36 +75,28 @@ class Link:
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
-    def call(
-        self, doing: Doing, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
-    ) -> T:
+    def call(self, doing: Doing, function: Call[T], *args: Any, **kwargs: Any) -> T:
         """Call the driver; every error is dbkit's."""
-        if self.hook is None:
-            try:
-                if doing.writes and not doing.in_transaction:
-                    return self._within_lock_wait(function, *args, **kwargs)
+        if self.hook is not None:
+            return self._told(self.hook, doing, function, *args, **kwargs)
+        try:
+            if doing.is_bounded:
                 return function(*args, **kwargs)
-            except DRIVER_ERRORS as error:
-                raise translate(error, doing) from error
-        return self._told(self.hook, doing, function, *args, **kwargs)
-
-    def _within_lock_wait(
-        self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
-    ) -> T:
-        # A write outside transactions waits, without limit, for a transaction that holds its document.
-        # https://www.mongodb.com/docs/manual/core/transactions-production-consideration/#in-progress-transactions-and-write-conflicts
-        with pymongo.timeout(LOCK_WAIT_S):
-            return function(*args, **kwargs)
+            # One deadline for all: the wait for a connection, the server's own time limit, the reply, a retry.
+            # https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
+            with pymongo.timeout(self.timeout_s):
+                return function(*args, **kwargs)
+        except DRIVER_ERRORS as error:
+            raise translate(error, doing) from error
 
     def _told(
-        self, hook: Hook, doing: Doing, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+        self, hook: Hook, doing: Doing, function: Call[T], *args: Any, **kwargs: Any
     ) -> T:
         failed: str | None = None
         started = perf_counter()
         try:
-            if doing.writes and not doing.in_transaction:
-                return self._within_lock_wait(function, *args, **kwargs)
-            return function(*args, **kwargs)
+            with nullcontext() if doing.is_bounded else pymongo.timeout(self.timeout_s):
+                return function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             failed = type(error).__name__
             raise translate(error, doing) from error
@@ -172,9 +174,9 @@ class Link:
                 hint="call db.create_schema() first",
             )
 
-    def forget(self) -> None:
-        """Forget what is compiled and known: the collections are changing."""
-        self._known.clear()
+    def forget(self, *known: str) -> None:
+        """Forget what is compiled and known: the collections have changed, *known* are there."""
+        self._known = set(known)
         self._plans.clear()
         self.gets.clear()
         self.inserts.clear()
