@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbkit import any_of, any_related, via
-from dbkit.building import filter_of, total_order
+from dbkit.building import filter_of, sort_keys
 from dbkit.entity import Entity, spec_of
 from dbkit.errors import InvalidCursor
 from dbkit.fields import Mapped, field
@@ -81,7 +81,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 def order_by(*names: str) -> tuple[Order, ...]:
     keys = [getattr(Row, n.lstrip("-")) for n in names]
-    return total_order(
+    return sort_keys(
         ROW, [k.desc() if n[0] == "-" else k for k, n in zip(keys, names, strict=True)], "page"
     )
 
@@ -204,7 +204,7 @@ def test_another_entitys_cursor_is_refused() -> None:
         text: Mapped[str] = field(default="")
 
     other = spec_of(Other)
-    token = Cursors().encode(other, None, total_order(other, None, "page"), (ID,))
+    token = Cursors().encode(other, None, sort_keys(other, None, "page"), (ID,))
     with pytest.raises(InvalidCursor, match="another query"):
         Cursors().decode(token, ROW, None, order_by())
 
@@ -290,7 +290,7 @@ def test_another_versions_cursor_is_told_apart() -> None:
 SCRIPT = """
 from dbkit import Entity, Mapped, any_related, field, via
 from uuid import UUID
-from dbkit.building import filter_of, total_order
+from dbkit.building import filter_of, sort_keys
 from dbkit.entity import spec_of
 from dbkit.page import Cursors
 
@@ -305,14 +305,14 @@ class Row(Entity, name="page_rows"):
 
 spec = spec_of(Row)
 where = filter_of(spec, (Row.number.in_([3, 1]), via(Row.parent, Row.text) == "é", any_related(Row.parent)), "page")
-order = total_order(spec, [Row.number.desc(), via(Row.parent, Row.text)], "page")
+order = sort_keys(spec, [Row.number.desc(), via(Row.parent, Row.text)], "page")
 print(Cursors().encode(spec, where, order, (1, "x", UUID(int=7))))
 """
 
 
 def test_a_cursor_is_the_same_in_every_process() -> None:
     here = where(Row.number.in_([3, 1]), via(Row.parent, Row.text) == "é", any_related(Row.parent))
-    order = total_order(ROW, [Row.number.desc(), via(Row.parent, Row.text)], "page")
+    order = sort_keys(ROW, [Row.number.desc(), via(Row.parent, Row.text)], "page")
     made = Cursors().encode(ROW, here, order, (1, "x", UUID(int=7)))
     for seed in ("0", "1"):
         run = subprocess.run(
