@@ -11,7 +11,7 @@ from dbkit.fields import Change, Mapped, any_related, field, via
 from dbkit.query import Filter
 from dbkit.views import Group, View, avg, count, day, key, max_, related, sum_
 from models import Address, Org, Post, PostLine, PostStats, User
-from stores import Stores
+from dbkit import AsyncStores, Stores
 
 
 def names(user: User) -> None:
@@ -117,4 +117,17 @@ def stores(db: Stores, user: User) -> None:
     db.store(Post).group(PostLine)  # E: no group
     users.create(Org(id="o", title="O"))  # E: another entity
     users.update_many(User.age > 3, changes=User.age == 3)  # E: a filter, no change
+    users.update("x", User.age.set(3))  # E: the id is a UUID
+    users.update(user.id, User.age == 3)  # E: a filter, no change
+    users.delete("x")  # E: the id is a UUID
+    users.upsert(user, on="email")  # E: a name
+    users.create_many([Org(id="o", title="O")])  # E: another entity
+    users.page(User.age > 3, into=PostLine)  # E: a view of another entity
+    users.count(user.age > 3)  # E: an instance instead of the class
     db.store(PostLine)  # E: a view has no store
+
+
+async def async_stores(db: AsyncStores, user: User) -> None:
+    await db.store(User).get("x")  # E: the id is a UUID
+    await db.store(User).find(into=PostLine)  # E: a view of another entity
+    await db.store(User).find(user.age == 3)  # E: an instance instead of the class

@@ -11,7 +11,7 @@ from uuid import UUID
 from dbkit.fields import Change, FieldRef, any_related, via
 from dbkit.query import Filter, all_of, any_of
 from models import Address, Org, Post, PostLine, PostStats, Status, User, UserLine, UserWithPosts
-from stores import Stores
+from dbkit import AsyncStores, Database, Page, Stores, Transaction
 
 
 def instances(user: User, post: Post) -> None:
@@ -118,4 +118,38 @@ def stores(db: Stores, user: User) -> None:
     assert_type(groups[0].post_count, int)
     assert_type(users.find(into=UserWithPosts)[0].posts, list[Post])
     assert_type(posts.find(into=PostLine)[0].user, User)
-    users.update_many(User.age > 3, changes=User.age.set(3))
+    assert_type(users.find_one(User.age > 3), User | None)
+    assert_type(users.page(limit=3), Page[User])
+    assert_type(users.page(limit=3, into=UserWithPosts).items, list[UserWithPosts])
+    assert_type(next(iter(posts.iterate(into=PostLine))), PostLine)
+    assert_type(users.require(user.id), User)
+    assert_type(users.get_many([user.id]), dict[UUID, User])
+    assert_type(users.create(user), User)
+    assert_type(users.update(user.id, User.age.set(3), where=User.age < 3), User)
+    assert_type(orgs.update("x", Org.title.set("y")), Org)
+    assert_type(users.update_many(User.age > 3, changes=User.age.set(3)), int)
+    assert_type(users.upsert(user, on=User.email), User)
+    assert_type(orgs.upsert(Org(id="o", title="O"), on=[Org.title, Org.id]), Org)
+    assert_type(users.delete(user.id), bool)
+    assert_type(users.claim(User.age > 3, changes=[User.age.set(3)], limit=2), list[User])
+
+
+async def async_stores(db: AsyncStores, user: User) -> None:
+    users, posts = db.store(User), db.store(Post)
+    assert_type(await users.get(user.id), User | None)
+    assert_type(await users.get(user.id, into=UserWithPosts), UserWithPosts | None)
+    assert_type(await users.find(User.age > 3, into=UserLine), list[UserLine])
+    assert_type(await posts.group(PostStats), list[PostStats])
+    assert_type([line async for line in posts.iterate(into=PostLine)], list[PostLine])
+    assert_type(await users.update(user.id, User.age.set(3)), User)
+
+
+def databases(db: Database, user: User) -> None:
+    stores(db, user)
+    with db.transaction() as tx:
+        stores(tx, user)
+
+    def move(tx: Transaction) -> User:
+        return tx.store(User).create(user)
+
+    assert_type(db.run_in_transaction(move), User)
