@@ -71,7 +71,7 @@ sync-code: venv
 	$(BIN)/python tools/unasync.py
 
 conformance: venv
-	@$(BIN)/python -m dbkit.testing conformance
+	@$(BIN)/python -m dbkit.testing conformance --markdown docs/conformance.md
 
 differential: venv
 	@$(BIN)/python -m dbkit.testing differential --n $(N) --seed $(SEED)
