@@ -544,17 +544,14 @@ def check_value(
 
 
 def exact_average(total: Decimal, divisor: int, places: int) -> Decimal:
-    """Return *total* ÷ *divisor*, half-even, at *places* decimal places, exactly rounded at any size."""
+    """Return *total* ÷ *divisor* at *places* decimal places, rounded once, half-even, exactly at any size.
+
+    *total* has at most *places* places itself.
+    """
+    # By ints: a division of Decimals rounds, and a quantize after it would round again.
     with localcontext() as context:
         context.prec = max(60, total.adjusted() + places + 30)
-        context.rounding = ROUND_HALF_EVEN
-        scaled = total.scaleb(places)
-        # One rounding only: a division that rounds first and a quantize that rounds again would round twice.
-        numerator = int(scaled) if scaled == scaled.to_integral_value() else None
-        if numerator is None:
-            return (total / divisor).quantize(Decimal(1).scaleb(-places))
-        quotient, rest = divmod(numerator, divisor)
-        twice = 2 * rest
-        if twice > divisor or (twice == divisor and quotient % 2):
+        quotient, rest = divmod(int(total.scaleb(places)), divisor)
+        if 2 * rest > divisor or (2 * rest == divisor and quotient % 2):
             quotient += 1
         return Decimal(quotient).scaleb(-places)
