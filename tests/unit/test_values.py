@@ -461,7 +461,7 @@ def test_bounds_are_named_in_dbkits_words() -> None:
 @given(st.integers(-(10**40), 10**40), st.integers(0, 4), st.integers(1, 10**6))
 def test_an_average_is_rounded_once_half_to_even(total: int, scale: int, divisor: int) -> None:
     places = scale + 6
-    made = exact_average(Decimal(total).scaleb(-scale), divisor, places)
+    made = exact_average(Decimal(f"{total}e-{scale}"), divisor, places)
     # Python's round() of a Fraction is half-even and exact.
     wanted = round(Fraction(total, 10**scale) / divisor * 10**places)
     assert made == Decimal(f"{wanted}e-{places}")
