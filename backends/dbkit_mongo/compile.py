@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bson.decimal128 import Decimal128
+
 from dbkit.query import (
     And,
     AnyRelated,
@@ -156,7 +157,9 @@ class Level:
 
     def encoder(self, path: Path) -> Convert | None:
         """Return what encodes a value that is compared with the path's."""
-        return self.codec.encoder(path.type) if self._figures is None else self._figures[path.field.token].encode
+        return (
+            self.codec.encoder(path.type) if self._figures is None else self._figures[path.field.token].encode
+        )
 
     def value(self, value: Any, path: Path) -> Hole | Fixed:
         """Return what stands for a value that is compared with the path's."""
@@ -233,7 +236,9 @@ def all_conditions(conditions: Sequence[Condition]) -> Condition:
 
 
 def _are_operators(*tests: Any) -> bool:
-    return all(isinstance(test, dict) and all(k.startswith("$") for k in test) for test in tests)
+    return all(
+        isinstance(test, dict) and all(k.startswith("$") for k in cast("Condition", test)) for test in tests
+    )
 
 
 def any_condition(conditions: Sequence[Condition]) -> Condition:
@@ -291,7 +296,8 @@ def _contains(where: Contains, level: Level) -> Condition:
 
 
 def _starts_with(where: StartsWith, level: Level) -> Condition:
-    first, after = where.value if isinstance(where.value, tuple) else (where.value, where.binds[-1])
+    slots = cast("tuple[Slot, Slot] | str", where.value)
+    first, after = (slots, where.binds[-1]) if isinstance(slots, str) else slots
     test: Condition = {"$gte": hole(first, None)}
     if not where.is_open:
         test["$lt"] = hole(after, None)

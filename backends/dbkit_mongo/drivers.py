@@ -7,10 +7,12 @@ that the colours share (find_one, insert_one, find_one_and_update, …) is calle
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
+
+from .rows import CODEC_OPTIONS
 
 __all__ = ["AsyncDriver", "AsyncMongomock", "AsyncMotor", "AsyncPyMongo", "Driver", "Mongomock", "PyMongo"]
 
@@ -27,6 +29,10 @@ class AsyncDriver(Protocol):
 
     def connect(self, url: str, **options: Any) -> Any:
         """Return a client; nothing is sent yet."""
+        ...
+
+    def database(self, client: Any, name: str) -> Any:
+        """Return the database *name*, whose documents come as `rows` reads them."""
         ...
 
     def time_limit(self, seconds: float) -> Document:
@@ -63,6 +69,10 @@ class Driver(Protocol):
 
     def connect(self, url: str, **options: Any) -> Any:
         """Return a client; nothing is sent yet."""
+        ...
+
+    def database(self, client: Any, name: str) -> Any:
+        """Return the database *name*, whose documents come as `rows` reads them."""
         ...
 
     def time_limit(self, seconds: float) -> Document:
@@ -105,6 +115,9 @@ class PyMongo:
         from pymongo import MongoClient
 
         return MongoClient(url, **options)
+
+    def database(self, client: Any, name: str) -> Any:
+        return client.get_database(name, codec_options=CODEC_OPTIONS)
 
     def time_limit(self, seconds: float) -> Document:
         return {"maxTimeMS": round(seconds * 1_000)}
@@ -150,6 +163,9 @@ class AsyncPyMongo:
         from pymongo import AsyncMongoClient
 
         return AsyncMongoClient(url, **options)
+
+    def database(self, client: Any, name: str) -> Any:
+        return client.get_database(name, codec_options=CODEC_OPTIONS)
 
     def time_limit(self, seconds: float) -> Document:
         return {"maxTimeMS": round(seconds * 1_000)}
@@ -223,7 +239,10 @@ class Mongomock(PyMongo):
     def connect(self, url: str, **options: Any) -> Any:
         import mongomock
 
-        return mongomock.MongoClient(tz_aware=True)
+        return cast("Any", mongomock.MongoClient)(tz_aware=True)
+
+    def database(self, client: Any, name: str) -> Any:
+        return client.get_database(name)
 
     def time_limit(self, seconds: float) -> Document:
         return {}
@@ -276,6 +295,9 @@ class AsyncMongomock:
 
     def connect(self, url: str, **options: Any) -> Any:
         return self._plain.connect(url, **options)
+
+    def database(self, client: Any, name: str) -> Any:
+        return client.get_database(name)
 
     def time_limit(self, seconds: float) -> Document:
         return {}

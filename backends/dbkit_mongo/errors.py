@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from bson.errors import BSONError, InvalidBSON
+from pymongo import errors as driver
+
 from dbkit.errors import (
     ConfigurationError,
     Conflict,
@@ -29,12 +31,12 @@ from dbkit.errors import (
     Unsupported,
 )
 from dbkit.spec import EntitySpec
-from pymongo import errors as driver
 
 from .features import REPLICA_SET_HINT
 from .rows import key_of
 
 __all__ = ["Doing", "duplicate_fields", "is_commit_unknown", "server_code", "translate"]
+
 
 @dataclass(frozen=True, slots=True)
 class Doing:
@@ -75,13 +77,17 @@ def _broken(error: Exception, is_unknown: bool) -> DbkitError:
     # These answers mean that the server refused the operation, so nothing was written.
     refused = isinstance(error, driver.NotPrimaryError) and server_code(error) in _NOT_PRIMARY
     if is_unknown and not refused:
-        return OutcomeUnknown("the connection broke while a write was under way: it may or may not have happened")
+        return OutcomeUnknown(
+            "the connection broke while a write was under way: it may or may not have happened"
+        )
     return Unavailable("the connection broke, or the server is no longer the primary")
 
 
 def _write_concern(_error: Exception, is_unknown: bool) -> DbkitError:
     if is_unknown:
-        return OutcomeUnknown("the write happened, but a majority of the servers has not confirmed it in time")
+        return OutcomeUnknown(
+            "the write happened, but a majority of the servers has not confirmed it in time"
+        )
     return DeadlineExceeded("a majority of the servers has not confirmed in time")
 
 
@@ -107,7 +113,9 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[Exception, bool], DbkitError]]]
     (BSONError, lambda _e, _u: InvalidInput("a value cannot be stored by MongoDB")),
     (
         NotImplementedError,  # mongomock's
-        lambda _e, _u: Unsupported("mongomock cannot do this", hint="use a MongoDB server, or memory:// in tests"),
+        lambda _e, _u: Unsupported(
+            "mongomock cannot do this", hint="use a MongoDB server, or memory:// in tests"
+        ),
     ),
 ]
 
@@ -142,7 +150,10 @@ _BY_CODE: dict[int, tuple[type[DbkitError], str]] = {
     17419: _TOO_LARGE,  # the document after an update
     17420: _TOO_LARGE,  # the document after an upsert
     146: (TooLarge, "more than the server's memory limit for one stage"),  # ExceededMemoryLimit
-    292: (TooLarge, "more than the server's memory limit for one stage"),  # QueryExceededMemoryLimitNoDiskUseAllowed
+    292: (
+        TooLarge,
+        "more than the server's memory limit for one stage",
+    ),  # QueryExceededMemoryLimitNoDiskUseAllowed
     13: _DENIED,  # Unauthorized
     18: _DENIED,  # AuthenticationFailed
     8000: _DENIED,  # AtlasError, for a wrong password
@@ -155,9 +166,15 @@ _BY_CODE: dict[int, tuple[type[DbkitError], str]] = {
     11602: _GONE,  # InterruptedDueToReplStateChange
     10107: _GONE,
     13435: _GONE,
-    43: (Unavailable, "the cursor is gone: the server was restarted or the read took too long"),  # CursorNotFound
+    43: (
+        Unavailable,
+        "the cursor is gone: the server was restarted or the read took too long",
+    ),  # CursorNotFound
     121: (SchemaDrift, "the collection's validator refused the document: it is not that of the entities"),
-    263: (ConfigurationError, "the server cannot do this inside a transaction"),  # OperationNotSupportedInTransaction
+    263: (
+        ConfigurationError,
+        "the server cannot do this inside a transaction",
+    ),  # OperationNotSupportedInTransaction
 }
 
 
@@ -242,7 +259,7 @@ def duplicate_error(entity: EntitySpec | None, field: str | None) -> DuplicateKe
     return DuplicateKey(f"the unique key{where} is taken by another row", field=field)
 
 
-def is_commit_unknown(error: Exception) -> bool:
+def is_commit_unknown(error: BaseException) -> bool:
     """Whether a commit that failed so may be sent again: its outcome is open.
 
     https://www.mongodb.com/docs/manual/core/transactions-in-applications/#unknowntransactioncommitresult

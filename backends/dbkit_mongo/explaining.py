@@ -55,13 +55,11 @@ def plan_of(plan: AnyPlan, raw: Mapping[str, Any]) -> Plan:
         if stage == "EQ_LOOKUP" and node.get("strategy") in {"NestedLoopJoin", "HashJoin"}:
             scans.append(_collection(str(node.get("foreignCollection", "")), collection))
         sorts = sorts or stage == "SORT"
-    for stage in _stages(raw):
-        sorts = sorts or "$sort" in stage
-        for index in stage.get("indexesUsed", ()):
-            if index not in indexes:
-                indexes.append(index)
-        if "$lookup" in stage and int(stage.get("collectionScans", 0)):
-            scans.append(str(stage["$lookup"].get("from")))
+    for step in _stages(raw):
+        sorts = sorts or "$sort" in step
+        indexes += [used for used in step.get("indexesUsed", ()) if used not in indexes]
+        if "$lookup" in step and int(step.get("collectionScans", 0)):
+            scans.append(str(step["$lookup"].get("from")))
     return Plan(
         statement=plan.text,
         indexes=tuple(indexes),

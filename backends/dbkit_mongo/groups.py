@@ -14,11 +14,12 @@ from decimal import Context, Decimal
 from typing import Any
 
 from bson.decimal128 import Decimal128
+from pydantic import ValidationError
+
 from dbkit.errors import StoredDataInvalid
 from dbkit.query import GroupBy, Slot
 from dbkit.spec import Aggregate, EntitySpec, GroupSpec
 from dbkit.values import Kind, ValueType, exact_average, explain_validation
-from pydantic import ValidationError
 
 from .compile import Figure, Level, Stage, condition, match_stages, wide
 from .rows import Codec
@@ -98,7 +99,10 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
         stages.append(grouped)
     else:
         # Exactly one row, even over nothing: `$facet` gives one document whatever comes in.
-        nothing = {name: [] if "$addToSet" in acc else _EMPTY.get(next(iter(acc))) for name, acc in accumulators.items()}
+        nothing: Document = {
+            name: [] if "$addToSet" in acc else _EMPTY.get(next(iter(acc)))
+            for name, acc in accumulators.items()
+        }
         stages += [
             {"$facet": {"all": [grouped]}},
             {"$replaceWith": {"$ifNull": [{"$first": "$all"}, {"$literal": {"_id": None, **nothing}}]}},
@@ -215,4 +219,4 @@ def _figure(name: str, figure: Aggregate, codec: Codec) -> Callable[[Document], 
 
 def _at(value: Decimal, places: int) -> Decimal:
     exact = value.quantize(Decimal(1).scaleb(-places), context=_WIDE)
-    return exact if exact else abs(exact)
+    return exact or abs(exact)

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from bson.int64 import Int64
+
 from dbkit.spec import EntitySpec
 
 __all__ = ["COLLECTION", "STAMP", "TTL_S", "guard_ids", "held", "one_of", "stamped"]

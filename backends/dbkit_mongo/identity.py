@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from dbkit.errors import Unsupported
 from dbkit.features import Features
@@ -23,10 +23,16 @@ def server_info(build: Mapping[str, Any]) -> ServerInfo:
     The version is what it is compatible with, so it proves nothing: MongoDB's own builds also name their commit and
     storage engines, and nobody else's product.
     """
-    for name, key in (("SecantusDB", "secantusVersion"), ("FerretDB", "ferretdbVersion"), ("FerretDB", "ferretdb")):
+    for name, key in (
+        ("SecantusDB", "secantusVersion"),
+        ("FerretDB", "ferretdbVersion"),
+        ("FerretDB", "ferretdb"),
+    ):
         if key in build:
             stated = build[key]
-            version = stated.get("version", "") if isinstance(stated, Mapping) else stated
+            version: Any = stated
+            if isinstance(stated, Mapping):
+                version = cast("Mapping[str, Any]", stated).get("version", "")
             return ServerInfo(name, str(version), is_surrogate=True)
     is_mongodb = bool(str(build.get("gitVersion", "")).strip("0")) and bool(build.get("storageEngines"))
     name = "MongoDB" if is_mongodb else "a server that says it is MongoDB"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+from pydantic import ValidationError
+from pydantic_core import SchemaValidator
 
 from dbkit.errors import StoredDataInvalid, TooLarge
 from dbkit.options import MAX_ROWS_UNASKED
 from dbkit.query import Compare, Count, Exists, Filter, Find, Order, Path, Slot, seek
 from dbkit.spec import EntitySpec, FieldSpec, Output, ReadSpec
 from dbkit.values import explain_validation
-from pydantic import ValidationError
-from pydantic_core import SchemaValidator
 
 from .compile import (
     JOINED,
@@ -362,7 +363,7 @@ def _getter(place: str, path: Path, codec: Codec) -> Callable[[Document], Any]:
     def get(document: Document) -> Any:
         value: Any = document
         for step in steps:
-            value = value.get(step) if isinstance(value, dict) else None
+            value = cast("Document", value).get(step) if isinstance(value, dict) else None
         return value if value is None or decode is None else decode(value)
 
     return get

@@ -21,9 +21,10 @@ from bson.codec_options import CodecOptions
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
+from pydantic_core import CoreSchema, core_schema
+
 from dbkit.spec import EntitySpec, FieldSpec, ModelSpec
 from dbkit.values import Kind, ValueType
-from pydantic_core import CoreSchema, core_schema
 
 from .templates import Fill, Hole, compile_template
 
@@ -91,12 +92,12 @@ def _to_decimal(value: Any, places: int) -> Decimal:
     exact = number.quantize(Decimal(1).scaleb(-places), context=_EXACT)
     if exact != number:
         raise ValueError("has more decimal places than declared")
-    return exact if exact else abs(exact)
+    return exact or abs(exact)
 
 
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("must be stored as an integer")
+        raise ValueError("must be stored as an integer")  # noqa: TRY004  # pydantic reports a ValueError
     return int(value)
 
 
@@ -122,11 +123,11 @@ def plain_json(value: Any) -> Any:
     PyMongo reads a large integer as `Int64`, and a subdocument with the keys `$ref` and `$id`, which JSON Schema has, as
     a `DBRef`.
     """
-    kind = type(value)
+    kind: object = type(value)
     if kind is Int64:
         return int(value)
     if kind is DBRef:
-        value, kind = value.as_doc(), dict
+        value, kind = dict(value.as_doc()), dict
     if kind is dict:
         return {key: plain_json(item) for key, item in value.items()}
     if kind is list:
@@ -140,6 +141,14 @@ def _as_dict(value: Any) -> Any:
 
 def _plain(function: Convert) -> Callable[[ValueType], CoreSchema]:
     return lambda _type: core_schema.no_info_plain_validator_function(function)
+
+
+def _as_it_is(_type: ValueType) -> None:
+    return None
+
+
+def _value_of(member: Any) -> Any:
+    return member.value
 
 
 class Codec:
@@ -190,15 +199,15 @@ class Codec:
     def encoder(self, type: ValueType) -> Convert | None:
         """Return what makes a canonical value of *type*, not None, fit for BSON; None where it is so already."""
         if type.enum is not None:
-            encode = self._encoders.get(type.kind, lambda _t: None)(type)
+            encode = self._encoders.get(type.kind, _as_it_is)(type)
             if encode is None:
-                return lambda value: value.value
+                return _value_of
             return lambda value: encode(value.value)
-        return self._encoders.get(type.kind, lambda _t: None)(type)
+        return self._encoders.get(type.kind, _as_it_is)(type)
 
     def decoder(self, type: ValueType) -> Convert | None:
         """Return what makes the canonical value of *type* from what was read, not None; None where it is so already."""
-        decode = self._decoders.get(type.kind, lambda _t: None)(type)
+        decode = self._decoders.get(type.kind, _as_it_is)(type)
         if type.enum is not None:
             enum = type.enum
             return enum if decode is None else lambda value: enum(decode(value))
@@ -282,4 +291,3 @@ def _from_scaled(value: Any, places: int) -> Decimal:
 MONGODB = Codec({}, _to_decimal, has_pipelines=True)
 MONGOMOCK = Codec({Kind.DECIMAL: _scaled}, _from_scaled, has_pipelines=False)
 """mongomock compares in Python, where Decimal128 has no order: decimals are scaled ints there."""
-

@@ -6,7 +6,7 @@ drift can be read from it: https://www.mongodb.com/docs/manual/core/schema-valid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,6 +14,7 @@ from typing import Any, cast
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
+
 from dbkit.errors import ConfigurationError
 from dbkit.spec import EntitySpec, FieldSpec, Schema
 from dbkit.values import INT_MIN, Kind, ValueType
@@ -22,7 +23,14 @@ from . import guards
 from .compile import JOINED
 from .rows import key_of
 
-__all__ = ["Collection", "Index", "check_names", "collections_of", "index_differences", "validator_differences"]
+__all__ = [
+    "Collection",
+    "Index",
+    "check_names",
+    "collections_of",
+    "index_differences",
+    "validator_differences",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,9 @@ def check_names(schema: Schema) -> None:
 def collections_of(schema: Schema) -> list[Collection]:
     """Return what the schema needs; parents first, the guards last."""
     made = [
-        Collection(e.stored, e, {"$jsonSchema": _document_schema(e.columns, key_of, e.name)}, tuple(_indexes(e)))
+        Collection(
+            e.stored, e, {"$jsonSchema": _document_schema(e.columns, key_of, e.name)}, tuple(_indexes(e))
+        )
         for e in schema.parents_first()
     ]
     if any(schema.children(e) for e in schema):
@@ -103,7 +113,13 @@ _BSON_TYPES = {
 }
 
 
-def _document_schema(columns: Iterable[FieldSpec], key: Any, title: str | None) -> dict[str, Any]:
+def _stored(field: FieldSpec) -> str:
+    return field.stored
+
+
+def _document_schema(
+    columns: Iterable[FieldSpec], key: Callable[[FieldSpec], str], title: str | None
+) -> dict[str, Any]:
     fields = list(columns)
     schema: dict[str, Any] = {"bsonType": "object"}
     if title is not None:
@@ -121,7 +137,7 @@ def _value_schema(type: ValueType) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     if type.kind is Kind.MODEL:
         assert type.model is not None
-        schema = _document_schema(type.model.fields, lambda f: f.stored, None)
+        schema = _document_schema(type.model.fields, _stored, None)
     elif type.kind is Kind.LIST:
         assert type.element is not None
         items = _value_schema(type.element)
@@ -215,10 +231,8 @@ def _indexes(entity: EntitySpec) -> Iterable[Index]:
         made[keys] = Index(f"unique_{'__'.join(keys)}", keys, unique=True, partial=partial or None)
     plain = [tuple(key_of(f) for f in index.fields) for index in entity.indexes]
     served = {keys[0] for keys in plain} | {keys[0] for keys, index in made.items() if index.partial is None}
-    for f in entity.references:
-        # Deleting a parent looks for its children, and so do relations and any_related.
-        if key_of(f) not in served:
-            plain.append((key_of(f),))
+    # Deleting a parent looks for its children, and so do relations and any_related.
+    plain += [(key_of(f),) for f in entity.references if key_of(f) not in served]
     for keys in plain:
         # The id at the end gives the total order, and pages that start anywhere.
         full = keys if "_id" in keys else (*keys, "_id")

@@ -14,6 +14,7 @@ from typing import Any
 
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
+
 from dbkit.errors import Unsupported
 from dbkit.query import (
     Append,
@@ -66,7 +67,7 @@ class Choice:
     collections: tuple[str, ...]
 
 
-def _choose(entity: EntitySpec, first: list[Condition], where: Filter | None, level: Level) -> Choice:
+def _choose(first: list[Condition], where: Filter | None, level: Level) -> Choice:
     own, joined = split(where)
     pipeline: Fill | None = None
     if joined:
@@ -149,7 +150,7 @@ def _classic(change: Change, level: Level, ranges: list[Condition]) -> tuple[str
         assert type.element is not None
         if type.nullable:
             return None
-        _keep_length(change, level, ranges)
+        _keep_length(change, ranges)
         return "$push", _nullable(change.value, type.element, codec)
     assert isinstance(change, Assign)
     expression = change.expression
@@ -183,15 +184,18 @@ def _increment(
     encode = codec.encoder(type)
     assert encode is not None
     bound = _int_bound if type.kind is Kind.INT else encode
-    ranges.append(
-        {
-            key: {
-                "$gte": Hole(slot.index, encode=lambda c: bound(low - sign * c)),
-                "$lte": Hole(slot.index, encode=lambda c: bound(high - sign * c)),
-            }
-        }
-    )
-    return "$inc", Hole(slot.index, encode=lambda c: encode(sign * c))
+
+    def least(amount: Any) -> Any:
+        return bound(low - sign * amount)
+
+    def most(amount: Any) -> Any:
+        return bound(high - sign * amount)
+
+    def added(amount: Any) -> Any:
+        return encode(sign * amount)
+
+    ranges.append({key: {"$gte": Hole(slot.index, encode=least), "$lte": Hole(slot.index, encode=most)}})
+    return "$inc", Hole(slot.index, encode=added)
 
 
 def _int_bound(value: int) -> Int64 | float:
@@ -199,7 +203,7 @@ def _int_bound(value: int) -> Int64 | float:
     return Int64(value) if INT_MIN <= value <= INT_MAX else float(value)
 
 
-def _keep_length(change: Append, level: Level, ranges: list[Condition]) -> None:
+def _keep_length(change: Append, ranges: list[Condition]) -> None:
     longest = change.field.type.max_length
     if longest is not None:
         ranges.append({f"{key_of(change.field)}.{max(0, longest - 1)}": {"$exists": False}})
@@ -218,9 +222,10 @@ def _staged(change: Change, level: Level, ranges: list[Condition]) -> Any:
         return {"$filter": {"input": place, "cond": {"$not": [equal]}}}
     if isinstance(change, Append):
         assert type.element is not None
-        _keep_length(change, level, ranges)
+        _keep_length(change, ranges)
         added = [_nullable(change.value, type.element, codec)]
-        return {"$concatArrays": [{"$ifNull": [place, []]}, {"$literal": added}]}
+        nothing: list[Any] = []
+        return {"$concatArrays": [{"$ifNull": [place, nothing]}, {"$literal": added}]}
     assert isinstance(change, Assign)
     expression = change.expression
     if isinstance(expression, Constant):
@@ -308,7 +313,7 @@ def compile_update(query: UpdateOne | UpdateMany, codec: Codec, shapes: dict[int
     if isinstance(query, UpdateOne):
         assert isinstance(query.id, Slot)
         first.append({"_id": Hole(query.id.index, encode=codec.encoder(entity.id.type))})
-    choice = _choose(entity, first, query.where, level)
+    choice = _choose(first, query.where, level)
     changes = _changes(query.changes, level)
     own, _ = split(query.where)
     within = all_conditions([*first, *(condition(p, level) for p in own), *changes.ranges])
@@ -355,12 +360,22 @@ def compile_claim(query: Claim, codec: Codec, shapes: dict[int, Shape]) -> Claim
     assert isinstance(query.limit, Slot)
     misfits: Fill | None = None
     if changes.ranges:
-        stages = [{"$match": all_conditions(conditions)}, {"$sort": dict(sort)}, {"$limit": Hole(query.limit.index)}]
-        stages += [{"$match": {"$nor": [all_conditions(changes.ranges)]}}, {"$limit": 1}, {"$project": {"_id": 1}}]
+        stages = [
+            {"$match": all_conditions(conditions)},
+            {"$sort": dict(sort)},
+            {"$limit": Hole(query.limit.index)},
+        ]
+        stages += [
+            {"$match": {"$nor": [all_conditions(changes.ranges)]}},
+            {"$limit": 1},
+            {"$project": {"_id": 1}},
+        ]
         misfits = compile_template(stages)
     return ClaimPlan(
         entity=entity,
-        text=text_of({"findAndModify": entity.stored, "query": within, "sort": dict(sort), "update": changes.update}),
+        text=text_of(
+            {"findAndModify": entity.stored, "query": within, "sort": dict(sort), "update": changes.update}
+        ),
         own=compile_template(all_conditions(conditions)),
         within=compile_template(within),
         out_of_range=misfits,
@@ -473,7 +488,7 @@ def compile_delete(query: DeleteOne | DeleteMany, codec: Codec) -> DeletePlan:
     if isinstance(query, DeleteOne):
         assert isinstance(query.id, Slot)
         first.append({"_id": Hole(query.id.index, encode=codec.encoder(entity.id.type))})
-    choice = _choose(entity, first, query.where, level)
+    choice = _choose(first, query.where, level)
     own, _ = split(query.where)
     tree = all_conditions([*first, *(condition(p, level) for p in own)])
     return DeletePlan(entity, text_of({"delete": entity.stored, "filter": tree}), choice)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+from pymongo.errors import ConfigurationError as DriverConfigurationError
+from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
+
 from dbkit.errors import BadURL, Conflict, DbkitError, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
@@ -12,20 +15,17 @@ from dbkit.query import Claim
 from dbkit.spec import Schema
 from dbkit.statement import Hook, ServerInfo
 from dbkit.url import URL
-from pymongo.errors import ConfigurationError as DriverConfigurationError
-from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
 from .. import guards
 from ..connecting import client_options, client_url, database_of
 from ..drivers import AsyncDriver
 from ..errors import Doing, server_code
-from ..features import REPLICA_SET_HINT
 from ..identity import check_version, features_of, quirks_of, server_info
-from ..rows import CODEC_OPTIONS, Codec
+from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, compile_claim
 from .link import AsyncLink
-from .operations import AsyncMongoOperations, AsyncMongoTransaction, _out_of_range
+from .operations import AsyncMongoOperations, AsyncMongoTransaction, AsyncWork, out_of_range
 from .references import refer
 
 __all__ = ["AsyncMongoBackend"]
@@ -41,8 +41,10 @@ class AsyncMongoBackend(AsyncMongoOperations):
     def __init__(
         self, url: URL, options: Options, driver: AsyncDriver, codec: Codec, features: Features
     ) -> None:
-        super().__init__(AsyncLink(url.backend, driver, codec, features, options.timeout_s))
         self.name = url.backend
+        self.features = features
+        self.hook: Hook | None = None
+        super().__init__(AsyncLink(self, driver, codec, options.timeout_s))
         self.server = ServerInfo("MongoDB", "?")
         self._database = database_of(url)
         self._url = client_url(url, options)
@@ -50,18 +52,6 @@ class AsyncMongoBackend(AsyncMongoOperations):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._database!r}>"
-
-    @property
-    def features(self) -> Features:
-        return self.link.features
-
-    @property
-    def hook(self) -> Hook | None:
-        return self.link.hook
-
-    @hook.setter
-    def hook(self, hook: Hook | None) -> None:
-        self.link.hook = hook
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -92,7 +82,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
             ) from None
         except PyMongoError:
             raise Unavailable("the servers' names cannot be resolved", backend=self.name) from None
-        link.database = link.client.get_database(self._database, codec_options=CODEC_OPTIONS)
+        link.database = link.driver.database(link.client, self._database)
 
     async def _probe(self) -> None:
         link = self.link
@@ -104,7 +94,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
         build = await link.call(asking, link.driver.command, link.database, {"buildInfo": 1})
         check_version(build)
         self.server = server_info(build)
-        link.features = features_of(link.features, hello, self.server)
+        self.features = features_of(self.features, hello, self.server)
         link.quirks = quirks_of(self.server)
 
     def _check_references(self) -> None:
@@ -118,7 +108,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
                         backend=self.name,
                         entity=child.name,
                         field=field.name,
-                        hint=f"{REPLICA_SET_HINT}; or declare field(references=…, check=False)",
+                        hint=f"{answer.hint}; or declare field(references=…, check=False)",
                     )
 
     async def close(self) -> None:
@@ -150,14 +140,14 @@ class AsyncMongoBackend(AsyncMongoOperations):
         link = self.link
         doing = Doing(f'{{"create": "{wanted.name}", "validator": "…"}}', wanted.entity)
         try:
-            await link.call(doing, link.driver.create_collection, link.database, wanted.name, wanted.validator)
+            await link.call(
+                doing, link.driver.create_collection, link.database, wanted.name, wanted.validator
+            )
         except DbkitError as error:
             cause = error.__cause__
             if not isinstance(cause, OperationFailure) or server_code(cause) != NAMESPACE_EXISTS:
                 raise
-            listed = await link.call(
-                Doing('{"listCollections": 1}'), link.driver.collections, link.database
-            )
+            listed = await link.call(Doing('{"listCollections": 1}'), link.driver.collections, link.database)
             return listed[wanted.name]
         return {"validator": wanted.validator}
 
@@ -187,7 +177,9 @@ class AsyncMongoBackend(AsyncMongoOperations):
 
     async def _create_index(self, wanted: Collection, index: Index) -> list[str]:
         link = self.link
-        doing = Doing(f'{{"createIndexes": "{wanted.name}", "indexes": [{{"name": "{index.name}"}}]}}', wanted.entity)
+        doing = Doing(
+            f'{{"createIndexes": "{wanted.name}", "indexes": [{{"name": "{index.name}"}}]}}', wanted.entity
+        )
         keys = [(key, 1) for key in index.keys]
         try:
             await link.call(doing, link.collection(wanted.name).create_index, keys, **index.options)
@@ -226,7 +218,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
         if plan.out_of_range is not None and await self._aggregate(
             plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
         ):
-            raise _out_of_range(plan.entity)
+            raise out_of_range(plan.entity)
         return plan.shape.instances(await self._claim(plan, binds))
 
     async def _claim(self, plan: ClaimPlan, binds: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -238,14 +230,17 @@ class AsyncMongoBackend(AsyncMongoOperations):
         """
         claimed: list[dict[str, Any]] = []
         held: list[Any] = []
-        alone = not self.link.quirks.ignores_max_time and not any(binds[b] is not None for _, b in plan.parents)
+        is_second_round = False
+        alone = not self.link.quirks.ignores_max_time and not any(
+            binds[b] is not None for _, b in plan.parents
+        )
         deadline = monotonic() + LOCK_WAIT_S
         while len(claimed) < binds[plan.limit] and monotonic() < deadline:
             try:
                 if alone:
                     document = await _claim_one(self, plan, binds, held)
                 else:
-                    document = await self.atomically("claim", lambda on: _claim_one(on, plan, binds, held))
+                    document = await self.atomically("claim", _claiming(plan, binds, held))
             except Conflict:
                 if not alone:
                     candidate = await self._candidate(plan, binds, held)
@@ -254,9 +249,13 @@ class AsyncMongoBackend(AsyncMongoOperations):
                     held.append(candidate)
                 alone = False
                 continue
-            if document is None:
+            if document is not None:
+                claimed.append(document)
+            elif held and not is_second_round:
+                # Who clashed with another claim may have passed over what nobody took.
+                held, is_second_round = [], True
+            else:
                 break
-            claimed.append(document)
         return claimed
 
     async def _candidate(self, plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]) -> Any:
@@ -275,6 +274,10 @@ class AsyncMongoBackend(AsyncMongoOperations):
         if isolation == "serializable":
             link.features.require("serializable", backend=self.name, operation="transaction")
         return await AsyncMongoTransaction.begin(link)
+
+
+def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]) -> AsyncWork[dict[str, Any] | None]:
+    return lambda on: _claim_one(on, plan, binds, held)
 
 
 async def _claim_one(

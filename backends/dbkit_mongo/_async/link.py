@@ -12,13 +12,14 @@ from typing import Any, Protocol, TypeVar
 
 import pymongo
 from bson.errors import BSONError
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
 from dbkit.errors import ConfigurationError
 from dbkit.features import Features
 from dbkit.query import Query
 from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Statement
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from ..drivers import AsyncDriver
 from ..errors import Doing, translate
@@ -37,6 +38,14 @@ PLANS_KEPT = 1_000
 DRIVER_ERRORS = (PyMongoError, BSONError, NotImplementedError)
 
 
+class Owner(Protocol):
+    """The backend: what its users see and set."""
+
+    name: str
+    features: Features
+    hook: Hook | None
+
+
 class AsyncCall(Protocol[T_co]):
     """A call of the driver's."""
 
@@ -50,18 +59,15 @@ class AsyncLink:
         compilations: how many plans were compiled so far; a second call of the same shape adds none.
     """
 
-    def __init__(
-        self, name: str, driver: AsyncDriver, codec: Codec, features: Features, timeout_s: float
-    ) -> None:
-        self.name = name
+    def __init__(self, owner: Owner, driver: AsyncDriver, codec: Codec, timeout_s: float) -> None:
+        self.owner = owner
+        self.name = owner.name
         self.timeout_s = timeout_s
         self.driver = driver
         self.codec = codec
-        self.features = features
         self.schema = Schema(())
         self.client: Any = None
         self.database: Any = None
-        self.hook: Hook | None = None
         self.compilations = 0
         self.quirks = Quirks()
         self.gets: dict[int, FindPlan] = {}
@@ -72,12 +78,17 @@ class AsyncLink:
         self._collections: dict[str, Any] = {}
         self._snapshots: dict[str, Any] = {}
 
+    @property
+    def features(self) -> Features:
+        return self.owner.features
+
     # -- calls ---------------------------------------------------------------------------------------------------------
 
     async def call(self, doing: Doing, function: AsyncCall[T], *args: Any, **kwargs: Any) -> T:
         """Call the driver; every error is dbkit's."""
-        if self.hook is not None:
-            return await self._told(self.hook, doing, function, *args, **kwargs)
+        hook = self.owner.hook
+        if hook is not None:
+            return await self._told(hook, doing, function, *args, **kwargs)
         try:
             if doing.is_bounded:
                 return await function(*args, **kwargs)
@@ -88,9 +99,7 @@ class AsyncLink:
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
 
-    async def _told(
-        self, hook: Hook, doing: Doing, function: AsyncCall[T], *args: Any, **kwargs: Any
-    ) -> T:
+    async def _told(self, hook: Hook, doing: Doing, function: AsyncCall[T], *args: Any, **kwargs: Any) -> T:
         failed: str | None = None
         started = perf_counter()
         try:

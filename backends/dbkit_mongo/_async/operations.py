@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
+
+from pymongo.errors import PyMongoError
 
 from dbkit.errors import (
     Conflict,
@@ -32,12 +34,12 @@ from dbkit.query import (
 )
 from dbkit.spec import EntitySpec, ReadSpec
 from dbkit.statement import Plan
-from pymongo.errors import PyMongoError
 
 from ..errors import Doing, declared_names, is_commit_unknown
 from ..explaining import command_of, plan_of
 from ..groups import GroupPlan, compile_group
 from ..reads import FindPlan, PipelinePlan, compile_count, compile_exists, compile_find, compile_get
+from ..rows import key_of
 from ..writes import (
     DeletePlan,
     UpdatePlan,
@@ -49,7 +51,7 @@ from ..writes import (
 from .link import AsyncLink
 from .references import delete_rows, refer
 
-__all__ = ["AsyncMongoOperations"]
+__all__ = ["AsyncMongoOperations", "AsyncMongoTransaction", "AsyncWork", "out_of_range"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -94,9 +96,7 @@ class AsyncMongoOperations:
 
     # -- several commands as one ---------------------------------------------------------------------------------------
 
-    async def atomically(
-        self, operation: str, work: AsyncWork[T]
-    ) -> T:
+    async def atomically(self, operation: str, work: AsyncWork[T]) -> T:
         """Run *work* in this transaction, or else in one of its own."""
         if self.in_transaction:
             return await work(self)
@@ -111,9 +111,7 @@ class AsyncMongoOperations:
         await inner.commit()
         return result
 
-    async def at_one_instant(
-        self, operation: str, work: AsyncWork[T]
-    ) -> T:
+    async def at_one_instant(self, operation: str, work: AsyncWork[T]) -> T:
         """Run *work*, which reads by several commands, on one snapshot."""
         if self.session is not None:
             return await work(self)
@@ -219,9 +217,7 @@ class AsyncMongoOperations:
                     "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
                 )
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return await link.call(
-            Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session
-        )
+        return await link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
 
     async def count(self, query: Count) -> int:
         found = await self._pipeline(query, compile_count)
@@ -230,9 +226,7 @@ class AsyncMongoOperations:
     async def exists(self, query: Exists) -> bool:
         return bool(await self._pipeline(query, compile_exists))
 
-    async def _pipeline(
-        self, query: Count | Exists, make: Callable[..., PipelinePlan]
-    ) -> list[Document]:
+    async def _pipeline(self, query: Count | Exists, make: Callable[..., PipelinePlan]) -> list[Document]:
         plan: PipelinePlan | None = self.link.plan(query)
         if plan is None:
             plan = await self.link.compile(query, make, _collections)
@@ -252,7 +246,9 @@ class AsyncMongoOperations:
                 {"$group": {"_id": None, "n": {"$sum": 1}}},
                 {"$set": {"_id": {"$literal": position}}},
             ]
-            stages += [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
+            stages += (
+                [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
+            )
         text = f'{{"aggregate": "{entities[0].stored}", "pipeline": [count, $unionWith …]}}'
         found = await self._aggregate(entities[0], text, stages, is_joined=len(entities) > 1)
         counted = {row["_id"]: row["n"] for row in found}
@@ -276,18 +272,33 @@ class AsyncMongoOperations:
         if not self.in_transaction and any(row[bind] is not None for _, bind in plan.parents):
             await self.atomically("create", lambda on: on.insert(query))
             return
-        await self.link.call(
-            self.doing(plan.text, plan.entity, writes=True),
-            self.link.collection(plan.entity.stored).insert_one,
-            plan.fill(row),
-            session=self.session,
-        )
+        document = plan.fill(row)
+        try:
+            await self.link.call(
+                self.doing(plan.text, plan.entity, writes=True),
+                self.link.collection(plan.entity.stored).insert_one,
+                document,
+                session=self.session,
+            )
+        except DuplicateKey as error:
+            if error.field is None and not self.in_transaction:
+                error.field = await self._taken(plan.entity, document)
+            raise
         await refer(self, plan.parents, (row,))
+
+    async def _taken(self, entity: EntitySpec, document: Document) -> str | None:
+        """Find out which unique key of a document is taken, where the driver does not say (mongomock)."""
+        for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
+            filter = {key: document[key] for key in keys}
+            if None not in filter.values() and await self._first(entity, filter) is not None:
+                return declared_names(entity, keys)
+        return None
 
     async def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
             return 0
-        return await self.atomically("create_many", lambda on: on._insert_all(entity, rows))
+        created: int = await self.atomically("create_many", lambda on: on._insert_all(entity, rows))
+        return created
 
     async def _insert_all(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         plan = self.link.inserts.get(entity.token) or await self.link.insertion(entity)
@@ -308,7 +319,9 @@ class AsyncMongoOperations:
             plan.choice.joined is not None or any(binds[bind] is not None for _, bind in plan.parents)
         ):
             return await self.atomically("update", lambda on: on.update(query))
-        if plan.choice.joined is not None and not await self._joined_ids(plan.entity, plan.choice.joined(binds)):
+        if plan.choice.joined is not None and not await self._joined_ids(
+            plan.entity, plan.choice.joined(binds)
+        ):
             raise await self._why_not(plan, query, is_joined=True)
         document = await self.link.call(
             self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
@@ -341,7 +354,7 @@ class AsyncMongoOperations:
         if is_joined or await self._first(entity, plan.choice.own(binds)) is None:
             return PreconditionFailed(f"the condition of this update of {entity.name} does not hold")
         if plan.has_ranges and await self._first(entity, plan.within(binds)) is None:
-            return _out_of_range(entity)
+            return out_of_range(entity)
         return Conflict(f"this {entity.name} was changed meanwhile")
 
     async def _first(self, entity: EntitySpec, filter: Document) -> Document | None:
@@ -363,7 +376,8 @@ class AsyncMongoOperations:
         return [row["_id"] for row in found]
 
     async def update_many(self, query: UpdateMany) -> int:
-        return await self.atomically("update_many", lambda on: on._update_all(query))
+        changed: int = await self.atomically("update_many", lambda on: on._update_all(query))
+        return changed
 
     async def _update_all(self, query: UpdateMany) -> int:
         plan = await self._update_plan(query)
@@ -385,7 +399,7 @@ class AsyncMongoOperations:
             session=self.session,
         )
         if result.matched_count != wanted:
-            raise _out_of_range(entity) if plan.has_ranges else Conflict("rows were changed meanwhile")
+            raise out_of_range(entity) if plan.has_ranges else Conflict("rows were changed meanwhile")
         await refer(self, plan.parents, (binds,))
         return wanted
 
@@ -406,7 +420,8 @@ class AsyncMongoOperations:
         if plan is None:
             plan = await link.compile(query, compile_upsert, lambda made: (made.entity.stored,), link.shapes)
         names = declared_names(plan.entity, plan.key)
-        for _ in range(UPSERT_ATTEMPTS):
+        clash: DuplicateKey | None = None
+        for _ in range(1 if self.in_transaction else UPSERT_ATTEMPTS):
             try:
                 return await self._upsert(plan, query)
             except DuplicateKey as error:
@@ -415,8 +430,6 @@ class AsyncMongoOperations:
                 # Another one inserted the same key between our search and our insertion: now it is there.
                 # https://www.mongodb.com/docs/manual/reference/method/db.collection.findOneAndUpdate/#upsert-with-unique-index
                 clash = error
-                if self.in_transaction:
-                    break
         raise Conflict(f"another {plan.entity.name} with the same {names} came first") from clash
 
     async def _upsert(self, plan: UpsertPlan, query: Upsert) -> Any:
@@ -442,7 +455,9 @@ class AsyncMongoOperations:
             # MongoDB always gives the document here. SecantusDB has written it, and gives none when several upsert the
             # same key at once.
             reading = Doing(plan.text, plan.entity)
-            document = await self.link.call(reading, collection.find_one, plan.filter(row), session=self.session)
+            document = await self.link.call(
+                reading, collection.find_one, plan.filter(row), session=self.session
+            )
         if document is None:
             raise Conflict(f"this {plan.entity.name} was deleted meanwhile")
         await refer(self, plan.parents, (row,))
@@ -464,7 +479,8 @@ class AsyncMongoOperations:
             )
             return gone is not None
         if not self.in_transaction:
-            return await self.atomically("delete", lambda on: on.delete(query))
+            was_there: bool = await self.atomically("delete", lambda on: on.delete(query))
+            return was_there
         if plan.choice.joined is not None:
             ids = await self._joined_ids(entity, plan.choice.joined(query.binds))
         else:
@@ -475,7 +491,8 @@ class AsyncMongoOperations:
         return bool(ids)
 
     async def delete_many(self, query: DeleteMany) -> int:
-        return await self.atomically("delete_many", lambda on: on._delete_all(query))
+        deleted: int = await self.atomically("delete_many", lambda on: on._delete_all(query))
+        return deleted
 
     async def _delete_all(self, query: DeleteMany) -> int:
         plan = await self._delete_plan(query)
@@ -536,7 +553,7 @@ class AsyncMongoOperations:
         return plan_of(plan, raw)
 
     @asynccontextmanager
-    async def native(self) -> AsyncIterator[Any]:
+    async def native(self) -> AsyncGenerator[Any]:
         """Lend PyMongo's database and the transaction's session, or None."""
         yield self.link.database, self.session
 
@@ -602,5 +619,7 @@ def _check_touched(count: int, entity: EntitySpec) -> None:
         )
 
 
-def _out_of_range(entity: EntitySpec) -> OutOfRange:
-    return OutOfRange(f"a computed value of {entity.name} would leave its field's bounds; nothing was changed")
+def out_of_range(entity: EntitySpec) -> OutOfRange:
+    return OutOfRange(
+        f"a computed value of {entity.name} would leave its field's bounds; nothing was changed"
+    )

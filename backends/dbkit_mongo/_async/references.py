@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pymongo import UpdateOne
+
 from dbkit.errors import ReferenceViolation, TooLarge
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import utc_now
-from pymongo import UpdateOne
 
 from .. import guards
 from ..errors import Doing
@@ -62,7 +63,9 @@ async def _check(on: AsyncMongoOperations, field: FieldSpec, target: EntitySpec,
             session=on.session,
         )
         if len(found) < len(part):
-            raise ReferenceViolation(f"there is no {target.name} that {field.name} refers to", field=field.name)
+            raise ReferenceViolation(
+                f"there is no {target.name} that {field.name} refers to", field=field.name
+            )
 
 
 async def _raise_guards(on: AsyncMongoOperations, writes: list[UpdateOne]) -> None:
@@ -70,7 +73,11 @@ async def _raise_guards(on: AsyncMongoOperations, writes: list[UpdateOne]) -> No
         return
     await on.link.ensure(guards.COLLECTION)
     collection = on.link.collection(guards.COLLECTION)
-    doing = on.doing(f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}', None, writes=True)
+    doing = on.doing(
+        f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}',
+        None,
+        writes=True,
+    )
     for start in range(0, len(writes), CHUNK):
         await on.link.call(
             doing, collection.bulk_write, writes[start : start + CHUNK], ordered=True, session=on.session
@@ -81,7 +88,9 @@ class Doomed:
     """The rows that one delete takes along, and what else it touches."""
 
     def __init__(self, entity: EntitySpec, ids: list[Any]) -> None:
-        self.rows: dict[int, tuple[EntitySpec, dict[Any, None]]] = {entity.token: (entity, dict.fromkeys(ids))}
+        self.rows: dict[int, tuple[EntitySpec, dict[Any, None]]] = {
+            entity.token: (entity, dict.fromkeys(ids))
+        }
         self.touched = len(ids)
 
     def add(self, entity: EntitySpec, ids: Iterable[Any]) -> list[Any]:
@@ -142,7 +151,11 @@ async def delete_rows(on: AsyncMongoOperations, entity: EntitySpec, ids: list[An
 
 
 async def _children(
-    on: AsyncMongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any], limit: int = MAX_ROWS_TOUCHED + 1
+    on: AsyncMongoOperations,
+    child: EntitySpec,
+    field: FieldSpec,
+    ids: list[Any],
+    limit: int = MAX_ROWS_TOUCHED + 1,
 ) -> list[Any]:
     found: list[Any] = []
     for start in range(0, len(ids), CHUNK):
@@ -163,7 +176,9 @@ async def _children(
 
 
 async def _delete(on: AsyncMongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
-    doing = on.doing(f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity, writes=True)
+    doing = on.doing(
+        f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity, writes=True
+    )
     for start in range(0, len(ids), CHUNK):
         filter = {"_id": {"$in": ids[start : start + CHUNK]}}
         await on.link.call(doing, on.link.collection(entity.stored).delete_many, filter, session=on.session)
@@ -171,7 +186,9 @@ async def _delete(on: AsyncMongoOperations, entity: EntitySpec, ids: list[Any]) 
 
 async def _set_null(on: AsyncMongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any]) -> int:
     key, touched = key_of(field), 0
-    doing = on.doing(f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child, writes=True)
+    doing = on.doing(
+        f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child, writes=True
+    )
     for start in range(0, len(ids), CHUNK):
         result = await on.link.call(
             doing,

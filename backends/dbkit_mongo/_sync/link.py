@@ -13,13 +13,14 @@ from typing import Any, Protocol, TypeVar
 
 import pymongo
 from bson.errors import BSONError
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
 from dbkit.errors import ConfigurationError
 from dbkit.features import Features
 from dbkit.query import Query
 from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Statement
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
 
 from ..drivers import Driver
 from ..errors import Doing, translate
@@ -38,6 +39,14 @@ PLANS_KEPT = 1_000
 DRIVER_ERRORS = (PyMongoError, BSONError, NotImplementedError)
 
 
+class Owner(Protocol):
+    """The backend: what its users see and set."""
+
+    name: str
+    features: Features
+    hook: Hook | None
+
+
 class Call(Protocol[T_co]):
     """A call of the driver's."""
 
@@ -51,18 +60,15 @@ class Link:
         compilations: how many plans were compiled so far; a second call of the same shape adds none.
     """
 
-    def __init__(
-        self, name: str, driver: Driver, codec: Codec, features: Features, timeout_s: float
-    ) -> None:
-        self.name = name
+    def __init__(self, owner: Owner, driver: Driver, codec: Codec, timeout_s: float) -> None:
+        self.owner = owner
+        self.name = owner.name
         self.timeout_s = timeout_s
         self.driver = driver
         self.codec = codec
-        self.features = features
         self.schema = Schema(())
         self.client: Any = None
         self.database: Any = None
-        self.hook: Hook | None = None
         self.compilations = 0
         self.quirks = Quirks()
         self.gets: dict[int, FindPlan] = {}
@@ -73,12 +79,17 @@ class Link:
         self._collections: dict[str, Any] = {}
         self._snapshots: dict[str, Any] = {}
 
+    @property
+    def features(self) -> Features:
+        return self.owner.features
+
     # -- calls ---------------------------------------------------------------------------------------------------------
 
     def call(self, doing: Doing, function: Call[T], *args: Any, **kwargs: Any) -> T:
         """Call the driver; every error is dbkit's."""
-        if self.hook is not None:
-            return self._told(self.hook, doing, function, *args, **kwargs)
+        hook = self.owner.hook
+        if hook is not None:
+            return self._told(hook, doing, function, *args, **kwargs)
         try:
             if doing.is_bounded:
                 return function(*args, **kwargs)
@@ -89,9 +100,7 @@ class Link:
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
 
-    def _told(
-        self, hook: Hook, doing: Doing, function: Call[T], *args: Any, **kwargs: Any
-    ) -> T:
+    def _told(self, hook: Hook, doing: Doing, function: Call[T], *args: Any, **kwargs: Any) -> T:
         failed: str | None = None
         started = perf_counter()
         try:

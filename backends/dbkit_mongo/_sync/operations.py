@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Callable, Sequence
+from collections.abc import Generator, Callable, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
+
+from pymongo.errors import PyMongoError
 
 from dbkit.errors import (
     Conflict,
@@ -33,12 +35,12 @@ from dbkit.query import (
 )
 from dbkit.spec import EntitySpec, ReadSpec
 from dbkit.statement import Plan
-from pymongo.errors import PyMongoError
 
 from ..errors import Doing, declared_names, is_commit_unknown
 from ..explaining import command_of, plan_of
 from ..groups import GroupPlan, compile_group
 from ..reads import FindPlan, PipelinePlan, compile_count, compile_exists, compile_find, compile_get
+from ..rows import key_of
 from ..writes import (
     DeletePlan,
     UpdatePlan,
@@ -50,7 +52,7 @@ from ..writes import (
 from .link import Link
 from .references import delete_rows, refer
 
-__all__ = ["MongoOperations"]
+__all__ = ["MongoOperations", "MongoTransaction", "Work", "out_of_range"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -95,9 +97,7 @@ class MongoOperations:
 
     # -- several commands as one ---------------------------------------------------------------------------------------
 
-    def atomically(
-        self, operation: str, work: Work[T]
-    ) -> T:
+    def atomically(self, operation: str, work: Work[T]) -> T:
         """Run *work* in this transaction, or else in one of its own."""
         if self.in_transaction:
             return work(self)
@@ -112,9 +112,7 @@ class MongoOperations:
         inner.commit()
         return result
 
-    def at_one_instant(
-        self, operation: str, work: Work[T]
-    ) -> T:
+    def at_one_instant(self, operation: str, work: Work[T]) -> T:
         """Run *work*, which reads by several commands, on one snapshot."""
         if self.session is not None:
             return work(self)
@@ -220,9 +218,7 @@ class MongoOperations:
                     "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
                 )
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return link.call(
-            Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session
-        )
+        return link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
 
     def count(self, query: Count) -> int:
         found = self._pipeline(query, compile_count)
@@ -231,9 +227,7 @@ class MongoOperations:
     def exists(self, query: Exists) -> bool:
         return bool(self._pipeline(query, compile_exists))
 
-    def _pipeline(
-        self, query: Count | Exists, make: Callable[..., PipelinePlan]
-    ) -> list[Document]:
+    def _pipeline(self, query: Count | Exists, make: Callable[..., PipelinePlan]) -> list[Document]:
         plan: PipelinePlan | None = self.link.plan(query)
         if plan is None:
             plan = self.link.compile(query, make, _collections)
@@ -253,7 +247,9 @@ class MongoOperations:
                 {"$group": {"_id": None, "n": {"$sum": 1}}},
                 {"$set": {"_id": {"$literal": position}}},
             ]
-            stages += [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
+            stages += (
+                [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
+            )
         text = f'{{"aggregate": "{entities[0].stored}", "pipeline": [count, $unionWith …]}}'
         found = self._aggregate(entities[0], text, stages, is_joined=len(entities) > 1)
         counted = {row["_id"]: row["n"] for row in found}
@@ -277,18 +273,33 @@ class MongoOperations:
         if not self.in_transaction and any(row[bind] is not None for _, bind in plan.parents):
             self.atomically("create", lambda on: on.insert(query))
             return
-        self.link.call(
-            self.doing(plan.text, plan.entity, writes=True),
-            self.link.collection(plan.entity.stored).insert_one,
-            plan.fill(row),
-            session=self.session,
-        )
+        document = plan.fill(row)
+        try:
+            self.link.call(
+                self.doing(plan.text, plan.entity, writes=True),
+                self.link.collection(plan.entity.stored).insert_one,
+                document,
+                session=self.session,
+            )
+        except DuplicateKey as error:
+            if error.field is None and not self.in_transaction:
+                error.field = self._taken(plan.entity, document)
+            raise
         refer(self, plan.parents, (row,))
+
+    def _taken(self, entity: EntitySpec, document: Document) -> str | None:
+        """Find out which unique key of a document is taken, where the driver does not say (mongomock)."""
+        for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
+            filter = {key: document[key] for key in keys}
+            if None not in filter.values() and self._first(entity, filter) is not None:
+                return declared_names(entity, keys)
+        return None
 
     def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
             return 0
-        return self.atomically("create_many", lambda on: on._insert_all(entity, rows))
+        created: int = self.atomically("create_many", lambda on: on._insert_all(entity, rows))
+        return created
 
     def _insert_all(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         plan = self.link.inserts.get(entity.token) or self.link.insertion(entity)
@@ -309,7 +320,9 @@ class MongoOperations:
             plan.choice.joined is not None or any(binds[bind] is not None for _, bind in plan.parents)
         ):
             return self.atomically("update", lambda on: on.update(query))
-        if plan.choice.joined is not None and not self._joined_ids(plan.entity, plan.choice.joined(binds)):
+        if plan.choice.joined is not None and not self._joined_ids(
+            plan.entity, plan.choice.joined(binds)
+        ):
             raise self._why_not(plan, query, is_joined=True)
         document = self.link.call(
             self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
@@ -342,7 +355,7 @@ class MongoOperations:
         if is_joined or self._first(entity, plan.choice.own(binds)) is None:
             return PreconditionFailed(f"the condition of this update of {entity.name} does not hold")
         if plan.has_ranges and self._first(entity, plan.within(binds)) is None:
-            return _out_of_range(entity)
+            return out_of_range(entity)
         return Conflict(f"this {entity.name} was changed meanwhile")
 
     def _first(self, entity: EntitySpec, filter: Document) -> Document | None:
@@ -364,7 +377,8 @@ class MongoOperations:
         return [row["_id"] for row in found]
 
     def update_many(self, query: UpdateMany) -> int:
-        return self.atomically("update_many", lambda on: on._update_all(query))
+        changed: int = self.atomically("update_many", lambda on: on._update_all(query))
+        return changed
 
     def _update_all(self, query: UpdateMany) -> int:
         plan = self._update_plan(query)
@@ -386,7 +400,7 @@ class MongoOperations:
             session=self.session,
         )
         if result.matched_count != wanted:
-            raise _out_of_range(entity) if plan.has_ranges else Conflict("rows were changed meanwhile")
+            raise out_of_range(entity) if plan.has_ranges else Conflict("rows were changed meanwhile")
         refer(self, plan.parents, (binds,))
         return wanted
 
@@ -407,7 +421,8 @@ class MongoOperations:
         if plan is None:
             plan = link.compile(query, compile_upsert, lambda made: (made.entity.stored,), link.shapes)
         names = declared_names(plan.entity, plan.key)
-        for _ in range(UPSERT_ATTEMPTS):
+        clash: DuplicateKey | None = None
+        for _ in range(1 if self.in_transaction else UPSERT_ATTEMPTS):
             try:
                 return self._upsert(plan, query)
             except DuplicateKey as error:
@@ -416,8 +431,6 @@ class MongoOperations:
                 # Another one inserted the same key between our search and our insertion: now it is there.
                 # https://www.mongodb.com/docs/manual/reference/method/db.collection.findOneAndUpdate/#upsert-with-unique-index
                 clash = error
-                if self.in_transaction:
-                    break
         raise Conflict(f"another {plan.entity.name} with the same {names} came first") from clash
 
     def _upsert(self, plan: UpsertPlan, query: Upsert) -> Any:
@@ -443,7 +456,9 @@ class MongoOperations:
             # MongoDB always gives the document here. SecantusDB has written it, and gives none when several upsert the
             # same key at once.
             reading = Doing(plan.text, plan.entity)
-            document = self.link.call(reading, collection.find_one, plan.filter(row), session=self.session)
+            document = self.link.call(
+                reading, collection.find_one, plan.filter(row), session=self.session
+            )
         if document is None:
             raise Conflict(f"this {plan.entity.name} was deleted meanwhile")
         refer(self, plan.parents, (row,))
@@ -465,7 +480,8 @@ class MongoOperations:
             )
             return gone is not None
         if not self.in_transaction:
-            return self.atomically("delete", lambda on: on.delete(query))
+            was_there: bool = self.atomically("delete", lambda on: on.delete(query))
+            return was_there
         if plan.choice.joined is not None:
             ids = self._joined_ids(entity, plan.choice.joined(query.binds))
         else:
@@ -476,7 +492,8 @@ class MongoOperations:
         return bool(ids)
 
     def delete_many(self, query: DeleteMany) -> int:
-        return self.atomically("delete_many", lambda on: on._delete_all(query))
+        deleted: int = self.atomically("delete_many", lambda on: on._delete_all(query))
+        return deleted
 
     def _delete_all(self, query: DeleteMany) -> int:
         plan = self._delete_plan(query)
@@ -537,7 +554,7 @@ class MongoOperations:
         return plan_of(plan, raw)
 
     @contextmanager
-    def native(self) -> Iterator[Any]:
+    def native(self) -> Generator[Any]:
         """Lend PyMongo's database and the transaction's session, or None."""
         yield self.link.database, self.session
 
@@ -603,5 +620,7 @@ def _check_touched(count: int, entity: EntitySpec) -> None:
         )
 
 
-def _out_of_range(entity: EntitySpec) -> OutOfRange:
-    return OutOfRange(f"a computed value of {entity.name} would leave its field's bounds; nothing was changed")
+def out_of_range(entity: EntitySpec) -> OutOfRange:
+    return OutOfRange(
+        f"a computed value of {entity.name} would leave its field's bounds; nothing was changed"
+    )

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pymongo import UpdateOne
+
 from dbkit.errors import ReferenceViolation, TooLarge
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import utc_now
-from pymongo import UpdateOne
 
 from .. import guards
 from ..errors import Doing
@@ -63,7 +64,9 @@ def _check(on: MongoOperations, field: FieldSpec, target: EntitySpec, ids: list[
             session=on.session,
         )
         if len(found) < len(part):
-            raise ReferenceViolation(f"there is no {target.name} that {field.name} refers to", field=field.name)
+            raise ReferenceViolation(
+                f"there is no {target.name} that {field.name} refers to", field=field.name
+            )
 
 
 def _raise_guards(on: MongoOperations, writes: list[UpdateOne]) -> None:
@@ -71,7 +74,11 @@ def _raise_guards(on: MongoOperations, writes: list[UpdateOne]) -> None:
         return
     on.link.ensure(guards.COLLECTION)
     collection = on.link.collection(guards.COLLECTION)
-    doing = on.doing(f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}', None, writes=True)
+    doing = on.doing(
+        f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}',
+        None,
+        writes=True,
+    )
     for start in range(0, len(writes), CHUNK):
         on.link.call(
             doing, collection.bulk_write, writes[start : start + CHUNK], ordered=True, session=on.session
@@ -82,7 +89,9 @@ class Doomed:
     """The rows that one delete takes along, and what else it touches."""
 
     def __init__(self, entity: EntitySpec, ids: list[Any]) -> None:
-        self.rows: dict[int, tuple[EntitySpec, dict[Any, None]]] = {entity.token: (entity, dict.fromkeys(ids))}
+        self.rows: dict[int, tuple[EntitySpec, dict[Any, None]]] = {
+            entity.token: (entity, dict.fromkeys(ids))
+        }
         self.touched = len(ids)
 
     def add(self, entity: EntitySpec, ids: Iterable[Any]) -> list[Any]:
@@ -143,7 +152,11 @@ def delete_rows(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None
 
 
 def _children(
-    on: MongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any], limit: int = MAX_ROWS_TOUCHED + 1
+    on: MongoOperations,
+    child: EntitySpec,
+    field: FieldSpec,
+    ids: list[Any],
+    limit: int = MAX_ROWS_TOUCHED + 1,
 ) -> list[Any]:
     found: list[Any] = []
     for start in range(0, len(ids), CHUNK):
@@ -164,7 +177,9 @@ def _children(
 
 
 def _delete(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
-    doing = on.doing(f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity, writes=True)
+    doing = on.doing(
+        f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity, writes=True
+    )
     for start in range(0, len(ids), CHUNK):
         filter = {"_id": {"$in": ids[start : start + CHUNK]}}
         on.link.call(doing, on.link.collection(entity.stored).delete_many, filter, session=on.session)
@@ -172,7 +187,9 @@ def _delete(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
 
 def _set_null(on: MongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any]) -> int:
     key, touched = key_of(field), 0
-    doing = on.doing(f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child, writes=True)
+    doing = on.doing(
+        f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child, writes=True
+    )
     for start in range(0, len(ids), CHUNK):
         result = on.link.call(
             doing,
