@@ -290,14 +290,7 @@ def batched_writes_have_no_limit(case: Case) -> None:
             assert (
                 store.update_many(Plain.n <= 1, changes=Plain.n.set(Plain.n + 10), batched=True) == 167
             )
-            assert [store.count(Plain.n == n) for n in (0, 1, 2, 10, 11, 20)] == [
-                0,
-                0,
-                166,
-                167,
-                167,
-                0,
-            ]
+            assert [store.count(Plain.n == n) for n in (0, 1, 2, 10, 11, 20)] == [0, 0, 83, 84, 83, 0]
             # The filter holds after the change too: no row is changed twice.
             assert (
                 store.update_many(Plain.n >= 2, changes=Plain.n.set(Plain.n + 1), batched=True) == 250
