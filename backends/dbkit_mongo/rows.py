@@ -123,7 +123,7 @@ def plain_json(value: Any) -> Any:
     PyMongo reads a large integer as `Int64`, and a subdocument with the keys `$ref` and `$id`, which JSON Schema has, as
     a `DBRef`.
     """
-    kind: object = type(value)
+    kind = value.__class__
     if kind is Int64:
         return int(value)
     if kind is DBRef:

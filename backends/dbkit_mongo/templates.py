@@ -56,7 +56,7 @@ DEEPEST = 40
 
 
 def _source(tree: Any, constants: dict[str, Any], depth: int = 0) -> str:
-    kind: object = type(tree)
+    kind = tree.__class__
     if kind is Hole:
         return _hole_source(tree, constants)
     if kind is Fixed:
@@ -91,7 +91,7 @@ def _constant(value: Any, constants: dict[str, Any]) -> str:
 
 
 def _has_hole(tree: Any) -> bool:
-    kind: object = type(tree)
+    kind = tree.__class__
     if kind is dict:
         return any(map(_has_hole, tree.values()))
     return any(map(_has_hole, tree)) if kind is list else kind in {Hole, Fixed}
