@@ -13,6 +13,7 @@ block say what is special about it:
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ _NOTE = re.compile(r"<!--\s*(?P<name>only|not run|alone|file)(?::\s*(?P<value>.*
 # A URL with a query shows something about URLs; it stays.
 _URL = re.compile(r'"(?:sqlite|memory|postgresql|mongodb)://[^"?]*"')
 _EXPECTED = re.compile(r"\)\s\s+#\s(?P<text>.*)$")
+_SAYS_NOTHING = "a print that says nothing: print(…)  # what it prints"
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,25 @@ class Printed:
         self.lines.setdefault(line, []).append(sep.join(map(str, values)))
 
     def check(self, block: Block) -> None:
-        for number, text in enumerate(block.code.splitlines(), block.line):
-            expected = _EXPECTED.search(text) if "print(" in text else None
-            if expected is not None:
-                printed = ", ".join(self.lines.get(number, ["(nothing)"]))
-                pattern = ".*".join(re.escape(part) for part in expected["text"].split("…"))
-                assert re.fullmatch(pattern, printed, re.DOTALL), (
-                    f"{block.page}:{number} prints {printed!r}, not {expected['text']!r}"
-                )
+        """Compare what the block printed with the comments behind its calls, however many lines a call has."""
+        lines = block.code.splitlines()
+        for node in ast.walk(ast.parse(block.code)):
+            if not (
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            ):
+                continue
+            number = node.lineno + block.line - 1
+            printed = self.lines.get(number)
+            expected = _EXPECTED.search(lines[(node.end_lineno or node.lineno) - 1])
+            where = f"{block.page}:{number}"
+            if expected is None:
+                assert printed is None, f"{where} {_SAYS_NOTHING}"
+                continue
+            text = ", ".join(printed or ["(nothing)"])
+            pattern = ".*".join(re.escape(part) for part in expected["text"].split("…"))
+            assert re.fullmatch(pattern, text, re.DOTALL), (
+                f"{where} prints {text!r}, not {expected['text']!r}"
+            )
 
 
 def run(page: str, store: str, new_url: Callable[[], str] | None, folder: Path) -> int:

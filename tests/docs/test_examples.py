@@ -31,8 +31,21 @@ def test_what_does_not_run_says_why() -> None:
             assert block.not_run is None or len(block.not_run) > 10, f"{page}:{block.line}"
 
 
-def test_a_wrong_promise_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("print(1 + 1)  # 3\n", r":2 prints '2', not '3'"),
+        ("print(\n    1 + 1,\n)  # 3\n", r":2 prints '2', not '3'"),
+        ("for n in 1, 2:\n    print(n)  # 1, 3\n", r":3 prints '1, 2', not '1, 3'"),
+        ("if False:\n    print(1)  # 1\n", r":3 prints '\(nothing\)', not '1'"),
+        ("print(1)\n", r":2 a print that says nothing"),
+    ],
+)
+def test_a_wrong_promise_is_noticed(
+    code: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = tmp_path / "page.md"
-    page.write_text("```python\nprint(1 + 1)  # 3\n```\n", encoding="utf-8")
-    with pytest.raises(AssertionError, match=r":2 prints '2', not '3'"):
+    page.write_text(f"```python\n{code}```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=message):
         pages.run(os.fspath(page), "sqlite", None, tmp_path)

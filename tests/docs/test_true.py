@@ -88,7 +88,9 @@ def test_the_reference_has_every_public_name(module: ModuleType, page: str) -> N
     documented = set[str]()
     for path in (ROOT / "docs" / "reference").glob("*.md"):
         documented |= set(
-            re.findall(rf"^::: {re.escape(page)}\.(?:connect\.)?(\w+)$", path.read_text("utf-8"), re.MULTILINE)
+            re.findall(
+                rf"^::: {re.escape(page)}\.(?:connect\.)?(\w+)$", path.read_text("utf-8"), re.MULTILINE
+            )
         )
     assert documented == set(module.__all__)
 
