@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from pydantic_core import from_json
@@ -29,6 +29,8 @@ __all__ = [
     "from_milliseconds",
     "from_scaled",
     "from_time_microseconds",
+    "is_dict",
+    "is_list",
     "json_decoder",
     "json_encoder",
     "json_loads",
@@ -226,12 +228,22 @@ def json_text(value: Any) -> str:
     return _dumps(_with_digits(value)) if _FLOAT_WITHOUT_DIGITS.search(text) else text
 
 
+def is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether JSON data is a dict."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Whether JSON data is a list."""
+    return isinstance(value, list)
+
+
 def _with_digits(value: Any) -> Any:
     if type(value) is float and abs(value) >= 1e16 and INT_MIN <= value <= INT_MAX:
         return int(value)
-    if isinstance(value, list):
+    if is_list(value):
         return [_with_digits(item) for item in value]
-    if isinstance(value, dict):
+    if is_dict(value):
         return {key: _with_digits(item) for key, item in value.items()}
     return value
 

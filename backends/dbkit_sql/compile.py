@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.selectable import FromClause
@@ -117,7 +117,7 @@ class Conditions(ABC):
                 return _or_null(sa.not_(found) if negated else found, [place], negated)
             case StartsWith():
                 (place,) = self.places(path)
-                low, high = (self.binds.one(value) for value in where.value)
+                low, high = (self.binds.one(slot) for slot in cast("tuple[Slot, Slot]", where.value))
                 if negated:
                     outside = place.expr < low
                     if not where.is_open:
@@ -131,10 +131,12 @@ class Conditions(ABC):
     def compare(self, places: Sequence[Place], op: str, value: Slot) -> Expr:
         """Return the comparison with one value."""
         binds = [self.binds.one(value, place.encode) for place in places]
+        found: Expr
         if len(places) == 1:
-            found: Expr = _COMPARE[op](places[0].expr, binds[0])
-            return found
-        return _COMPARE[op](sa.tuple_(*(p.expr for p in places)), sa.tuple_(*binds))
+            found = _COMPARE[op](places[0].expr, binds[0])
+        else:
+            found = _COMPARE[op](sa.tuple_(*(p.expr for p in places)), sa.tuple_(*binds))
+        return found
 
     def is_null(self, path: Path, *, negated: bool) -> Expr:
         """Return the condition that nothing is there."""
@@ -260,7 +262,8 @@ class Scope(Conditions):
         left = [p.expr for p in places]
         right = [self.binds.one(v, p.encode) for v, p in zip(after[: len(places)], places, strict=True)]
         op = _COMPARE["lt" if order[0].descending else "gt"]
-        return op(left[0], right[0]) if len(left) == 1 else op(sa.tuple_(*left), sa.tuple_(*right))
+        found: Expr = op(left[0], right[0]) if len(left) == 1 else op(sa.tuple_(*left), sa.tuple_(*right))
+        return found
 
     def sort_keys(self, order: Sequence[Order]) -> list[Expr]:
         """Return what stands behind ORDER BY."""

@@ -135,7 +135,7 @@ SELECT (
           LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.n - 1])))
       FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid),
     'references', (
-      SELECT json_agg(json_build_array(a.attname, p.relname, f.confdeltype, f.condeferrable))
+      SELECT json_agg(json_build_array(a.attname, p.relname, f.confdeltype))
       FROM pg_constraint f
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.conkey[1]
       JOIN pg_class p ON p.oid = f.confrelid
@@ -155,11 +155,13 @@ def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> list[str]:
     Raises:
         SchemaDrift: something differs.
     """
+    references: list[list[str]] = found["references"] or []
+    checks: list[str] = found["checks"] or []
     problems = _parts_that_differ(_columns_found(found), _columns_wanted(tables, entity))
     indexes = _indexes(found["indexes"] or [])
     problems += _missing_keys(entity, indexes)
     problems += _parts_that_differ(
-        {f"reference {name}": f"{parent} {action}" for name, parent, action, _ in found["references"] or []},
+        {f"reference {name}": f"{parent} {action}" for name, parent, action in references},
         {
             f"reference {f.stored}": f"{f.reference.target.stored} {_DELETES[f.reference.on_delete]}"
             for f in entity.references
@@ -167,7 +169,7 @@ def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> list[str]:
         },
     )
     problems += _parts_that_differ(
-        {_meaning(name): name for name in found["checks"] or []},
+        {_meaning(name): name for name in checks},
         {
             _meaning(str(c.name)): str(c.name)
             for c in tables.of(entity).constraints
@@ -180,9 +182,10 @@ def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> list[str]:
 
 
 def _columns_found(found: Any) -> dict[str, str]:
+    columns: dict[str, tuple[str, bool, str | None]] = found["columns"] or {}
     return {
         f"column {name}": f"{type}{' collate ' + collation if collation else ''}{' not null' if not_null else ''}"
-        for name, (type, not_null, collation) in (found["columns"] or {}).items()
+        for name, (type, not_null, collation) in columns.items()
     }
 
 
@@ -209,18 +212,16 @@ def _indexes(found: Sequence[Any]) -> Indexes:
 def _missing_keys(entity: EntitySpec, there: Indexes) -> list[str]:
     unique = {tuple(name for name, _ in columns) for is_unique, columns in there if is_unique}
     problems = [] if (entity.id.stored,) in unique else ["primary key"]
-    for key in entity.uniques:
-        if tuple(f.stored for f in key.fields) not in unique:
-            problems.append(f"unique key {', '.join(key.names)} is missing")
-    return problems
+    missing = [key for key in entity.uniques if tuple(f.stored for f in key.fields) not in unique]
+    return problems + [f"unique key {', '.join(key.names)} is missing" for key in missing]
 
 
 def _missing_indexes(tables: Tables, entity: EntitySpec, there: Indexes) -> list[str]:
     _, *statements = tables.create(entity)
     orders = {columns for _, columns in there}
-    missing: list[str] = []
-    for index, statement in zip(tables.indexes[entity.token], statements, strict=True):
-        columns = tuple((column.name, bool(column.nullable)) for column in index.columns)
-        if not index.unique and columns not in orders:
-            missing.append(statement)
-    return missing
+    return [
+        statement
+        for index, statement in zip(tables.indexes[entity.token], statements, strict=True)
+        if not index.unique
+        and tuple((column.name, bool(column.nullable)) for column in index.columns) not in orders
+    ]

@@ -67,6 +67,8 @@ def begin_text(read_only: bool) -> str:
 class SqliteConnection:
     """A connection of the standard library; used by one thread at a time."""
 
+    is_doubtful = False
+
     def __init__(self, raw: sqlite3.Connection, owner: Owner, settings: SqliteSettings) -> None:
         self.raw = raw
         self._owner = owner
@@ -160,6 +162,8 @@ class SqliteConnection:
 
 class AsyncSqliteConnection:
     """A connection of aiosqlite; used by one task at a time. Each call is one hop to its thread and back."""
+
+    is_doubtful = False
 
     def __init__(self, raw: aiosqlite.Connection, owner: Owner, settings: SqliteSettings) -> None:
         self.raw = raw

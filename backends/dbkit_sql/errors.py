@@ -93,7 +93,21 @@ def verb_of(query: Query | Verb | None) -> Verb:
     )
 
 
-Translate = Callable[[Failure, Verb, Tables], DbkitError]
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An error, with what is known around it."""
+
+    failure: Failure
+    verb: Verb
+    tables: Tables
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the constraint that the server names stands for."""
+        return self.tables.constraints.get(self.failure.constraint or "")
+
+
+Translate = Callable[[Case], DbkitError]
 
 
 # -- what several codes mean -------------------------------------------------------------------------------------------
@@ -107,7 +121,7 @@ def too_many() -> TooLarge:
     )
 
 
-def duplicate(constraint: Constraint | None, verb: Verb) -> DbkitError:
+def duplicate(constraint: Constraint | None) -> DbkitError:
     """Return the error for a key that is taken."""
     if constraint is None:
         return DuplicateKey("another row has the same unique key")
@@ -117,19 +131,17 @@ def duplicate(constraint: Constraint | None, verb: Verb) -> DbkitError:
     return DuplicateKey(f"another row of {stored!r} has the same {constraint.field}", field=constraint.field)
 
 
-def reference(constraint: Constraint | None, verb: Verb) -> DbkitError:
+def reference(constraint: Constraint | None, *, deletes: bool) -> ReferenceViolation:
     """Return the error for a parent that is missing, or that still has children."""
     if constraint is None:
-        what = (
-            "the row is still referenced" if verb.deletes else "a reference leads to a row that is not there"
-        )
+        what = "the row is still referenced" if deletes else "a reference leads to a row that is not there"
         return ReferenceViolation(what)
     child = constraint.entity
     (name,) = constraint.names
     link = child.by_name[name].reference
     assert link is not None
     parent = link.target.stored
-    if verb.deletes:
+    if deletes:
         return ReferenceViolation(
             f"a row of {parent!r} is still referenced by {child.stored}.{name}", field=name
         )
@@ -156,11 +168,11 @@ def missing_table(name: str | None) -> ConfigurationError:
     return ConfigurationError(what, hint="call db.create_schema() first")
 
 
-def _conflict(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+def _conflict(_: Case) -> DbkitError:
     return Conflict("another transaction changes the same rows, or holds their lock")
 
 
-def _late(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+def _late(_: Case) -> DbkitError:
     return DeadlineExceeded("the statement took longer than timeout_s, and was stopped")
 
 
@@ -173,19 +185,20 @@ def lost(verb: Verb) -> DbkitError:
     return Unavailable("the connection to the server broke")
 
 
-def _out_of_range(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
-    return out_of_range(verb.computed)
+def _out_of_range(case: Case) -> DbkitError:
+    return out_of_range(case.verb.computed)
 
 
-def _drifted(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
-    where = f" of {verb.entity.stored!r}" if verb.entity is not None else ""
+def _drifted(case: Case) -> DbkitError:
+    entity = case.verb.entity
+    where = "" if entity is None else f" of {entity.stored!r}"
     return ConfigurationError(
         f"the table{where} has other columns than its entity",
         hint="db.create_schema() says what differs",
     )
 
 
-def _full(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+def _full(_: Case) -> DbkitError:
     return Unavailable("the server has no room or memory left", retryable=False)
 
 
@@ -194,17 +207,15 @@ def _full(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
 _RELATION = re.compile(r'"([^"]+)"')
 
 
-def _known_constraint(failure: Failure, tables: Tables) -> Constraint | None:
-    return tables.constraints.get(failure.constraint or "")
+def _missing_relation(case: Case) -> DbkitError:
+    found = _RELATION.search(case.failure.message)
+    if found is not None:
+        return missing_table(found[1])
+    return missing_table(None if case.verb.entity is None else case.verb.entity.stored)
 
 
-def _missing_relation(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
-    found = _RELATION.search(failure.message)
-    return missing_table(found[1] if found else verb.entity and verb.entity.stored)
-
-
-def _not_null(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
-    return out_of_range(_declared(verb, failure.column) or verb.computed)
+def _not_null(case: Case) -> DbkitError:
+    return out_of_range(_declared(case.verb, case.failure.column) or case.verb.computed)
 
 
 def _declared(verb: Verb, stored: str | None) -> str | None:
@@ -213,38 +224,38 @@ def _declared(verb: Verb, stored: str | None) -> str | None:
     return next((f.shadow_of or f.name for f in verb.entity.columns if f.stored == stored), None)
 
 
-def _denied(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+def _denied(_: Case) -> DbkitError:
     return ConfigurationError("the server refused the user, or the user may not do this")
 
 
 _SQLSTATES: Mapping[str, Translate] = {
-    "23505": lambda f, v, t: duplicate(_known_constraint(f, t), v),
-    "23503": lambda f, v, t: reference(_known_constraint(f, t), v),
-    "23514": lambda f, v, t: check(_known_constraint(f, t), v),
+    "23505": lambda c: duplicate(c.constraint),
+    "23503": lambda c: reference(c.constraint, deletes=c.verb.deletes),
+    "23514": lambda c: check(c.constraint, c.verb),
     "23502": _not_null,
     "22003": _out_of_range,
-    "54000": lambda f, v, t: TooLarge("a value is too long for its index"),
+    "54000": lambda _: TooLarge("a value is too long for its index"),
     "40001": _conflict,
     "40P01": _conflict,
     "55P03": _conflict,
     "57014": _late,
-    "25P02": lambda f, v, t: TransactionAborted("an earlier error ended this transaction"),
-    "25006": lambda f, v, t: TransactionError(
+    "25P02": lambda _: TransactionAborted("an earlier error ended this transaction"),
+    "25006": lambda _: TransactionError(
         "the server takes no writes here: a read-only transaction, or a standby"
     ),
     "42P01": _missing_relation,
     "42703": _drifted,
     "42804": _drifted,
-    "3D000": lambda f, v, t: ConfigurationError("the database does not exist", hint="createdb makes it"),
+    "3D000": lambda _: ConfigurationError("the database does not exist", hint="createdb makes it"),
     "42501": _denied,
 }
 # By the first two characters, where the five are not listed.
 _CLASSES: Mapping[str, Translate] = {
-    "08": lambda f, v, t: lost(v),
+    "08": lambda c: lost(c.verb),
     "28": _denied,
     "53": _full,
-    "57": lambda f, v, t: lost(v),
-    "0A": lambda f, v, t: Unsupported("the server does not support this"),
+    "57": lambda c: lost(c.verb),
+    "0A": lambda _: Unsupported("the server does not support this"),
 }
 
 
@@ -253,7 +264,7 @@ def postgres_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
     code = str(failure.code)
     translate = _SQLSTATES.get(code) or _CLASSES.get(code[:2])
     if translate is not None:
-        return translate(failure, verb, tables)
+        return translate(Case(failure, verb, tables))
     return OperationalError(f"PostgreSQL refused the statement (SQLSTATE {code})", retryable=False)
 
 
@@ -294,47 +305,47 @@ def _named(failure: Failure) -> str:
     return found[1] if found else ""
 
 
-def _unique(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+def _unique(case: Case) -> DbkitError:
     # The message lists the columns: "UNIQUE constraint failed: posts.org_id, posts.slug".
-    columns = [part.strip() for part in _named(failure).split(",")]
+    columns = [part.strip() for part in _named(case.failure).split(",")]
     stored = {column.partition(".")[2] for column in columns}
     table = columns[0].partition(".")[0]
-    for entity in tables.schema:
+    for entity in case.tables.schema:
         if entity.stored != table:
             continue
         if stored == {entity.id.stored}:
-            return duplicate(Constraint("unique", entity, ("id",)), verb)
+            return duplicate(Constraint("unique", entity, ("id",)))
         for unique in entity.uniques:
             if stored == {f.stored for f in unique.fields}:
-                return duplicate(Constraint("unique", entity, unique.names), verb)
-    return duplicate(None, verb)
+                return duplicate(Constraint("unique", entity, unique.names))
+    return duplicate(None)
 
 
-def _sqlite_column(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
+def _sqlite_column(case: Case) -> DbkitError:
     """`NOT NULL constraint failed: t.c`, and `cannot store TEXT value in INTEGER column t.c`."""
-    found = _COLUMN.search(failure.message)
-    stored = found[1] if found else _named(failure).partition(".")[2]
-    return out_of_range(_declared(verb, stored) or verb.computed)
+    found = _COLUMN.search(case.failure.message)
+    stored = found[1] if found else _named(case.failure).partition(".")[2]
+    return out_of_range(_declared(case.verb, stored) or case.verb.computed)
 
 
 _RESULT_CODES: Mapping[int, Translate] = {
     _UNIQUE: _unique,
     _PRIMARYKEY: _unique,
-    _FOREIGNKEY: lambda f, v, t: reference(None, v),
-    _CHECK: lambda f, v, t: check(t.constraints.get(_named(f)), v),
+    _FOREIGNKEY: lambda c: reference(None, deletes=c.verb.deletes),
+    _CHECK: lambda c: check(c.tables.constraints.get(_named(c.failure)), c.verb),
     _NOTNULL: _sqlite_column,
     _DATATYPE: _sqlite_column,
     BUSY: _conflict,
     LOCKED: _conflict,
     INTERRUPT: _late,
-    READONLY: lambda f, v, t: TransactionError("the database takes no writes here: it is read-only"),
-    TOOBIG: lambda f, v, t: TooLarge("a value is larger than SQLite keeps"),
+    READONLY: lambda _: TransactionError("the database takes no writes here: it is read-only"),
+    TOOBIG: lambda _: TooLarge("a value is larger than SQLite keeps"),
     FULL: _full,
     NOMEM: _full,
-    IOERR: lambda f, v, t: lost(v),
-    CANTOPEN: lambda f, v, t: Unavailable("the database file cannot be opened", retryable=False),
-    CORRUPT: lambda f, v, t: OperationalError("the database file is damaged", retryable=False),
-    NOTADB: lambda f, v, t: ConfigurationError("the file is not a SQLite database"),
+    IOERR: lambda c: lost(c.verb),
+    CANTOPEN: lambda _: Unavailable("the database file cannot be opened", retryable=False),
+    CORRUPT: lambda _: OperationalError("the database file is damaged", retryable=False),
+    NOTADB: lambda _: ConfigurationError("the file is not a SQLite database"),
 }
 
 
@@ -343,11 +354,11 @@ def sqlite_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
     code = failure.code if isinstance(failure.code, int) else 1
     translate = _RESULT_CODES.get(code) or _RESULT_CODES.get(code & 0xFF)
     if translate is not None:
-        return translate(failure, verb, tables)
+        return translate(Case(failure, verb, tables))
     # The plain "SQL logic error" has no extended code.
     table = _NO_TABLE.search(failure.message)
     if table is not None:
         return missing_table(table[1])
     if "no such column" in failure.message or "has no column" in failure.message:
-        return _drifted(failure, verb, tables)
+        return _drifted(Case(failure, verb, tables))
     return OperationalError(f"SQLite refused the statement (result code {code})", retryable=False)

@@ -99,7 +99,7 @@ def group(tables: Tables, query: GroupBy) -> GroupPlan:
         statement = statement.order_by(*_sort_keys(tables, query.order, places))
     if query.limit is not None:
         statement = statement.limit(binds.one(query.limit))
-    return GroupPlan(binds.compile(statement, tables.dialect.sa), spec, tuple(figures))
+    return GroupPlan(binds.compile(statement, tables.dialect.core), spec, tuple(figures))
 
 
 def _sort_keys(tables: Tables, order: Sequence[Order], places: dict[int, Sequence[Place]]) -> list[Expr]:

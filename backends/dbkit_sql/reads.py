@@ -70,7 +70,7 @@ def get(tables: Tables, reader: RowReader) -> GetPlan:
     columns = [scope.output(path) for path in reader.paths]
     encode = tables.dialect.encoder(entity.id.type)
     statement = sa.select(*columns).select_from(scope.source).where(scope.id == binds.one(Slot(0)))
-    return GetPlan(binds.compile(statement, tables.dialect.sa).text, encode, reader)
+    return GetPlan(binds.compile(statement, tables.dialect.core).text, encode, reader)
 
 
 def find(tables: Tables, reader: RowReader, query: Find) -> FindPlan:
@@ -97,15 +97,15 @@ def find(tables: Tables, reader: RowReader, query: Find) -> FindPlan:
         statement = statement.offset(binds.one(query.offset))
     total = count(tables, Count(query.entity, query.where)) if query.total else None
     keys_read = selected.keys() if query.page else ()
-    return FindPlan(binds.compile(statement, tables.dialect.sa), reader, keys_read, total)
+    return FindPlan(binds.compile(statement, tables.dialect.core), reader, keys_read, total)
 
 
 def _branches(
     tables: Tables, binds: Binds, selected: _Selected, query: Find, order: tuple[Order, ...], limit: Any
-) -> sa.Select[Any]:
+) -> Any:
     """Return the rows after the cursor as disjoint ranges of an index, each read until the page is full."""
     assert query.after is not None
-    parts: list[sa.Select[Any]] = []
+    parts: list[Any] = []
     for branch in seek(order, query.after[: len(order)]):
         scope = Scope(tables, binds, query.entity, tables.of(query.entity))
         columns = [c.label(f"c{n}") for n, c in enumerate(selected.columns(scope))]
@@ -170,7 +170,8 @@ def children(tables: Tables, reader: RowReader, relation: Relation, parents: int
     def take(value: Any) -> Slot:
         nonlocal taken
         taken += 1
-        return Slot(taken, size_class(len(value)) if type(value) is tuple else 1)
+        values: tuple[Any, ...] = value if isinstance(value, tuple) else ()
+        return Slot(taken, size_class(len(values)) if values else 1)
 
     where = None if relation.where is None else relation.where.slotted(take)
     limit = literal(str(MAX_ROWS_UNASKED + 1 if relation.limit is None else relation.limit))
@@ -178,7 +179,7 @@ def children(tables: Tables, reader: RowReader, relation: Relation, parents: int
     statement = make(tables, binds, reader, relation, where, ids, limit)
     return ChildrenPlan(
         relation,
-        binds.compile(statement, tables.dialect.sa),
+        binds.compile(statement, tables.dialect.core),
         reader,
         relation.where.binds if relation.where is not None else (),
         MAX_ROWS_UNASKED if relation.limit is None else None,
@@ -193,7 +194,7 @@ def _lateral(
     where: Filter | None,
     ids: Slot,
     limit: Expr,
-) -> sa.Select[Any]:
+) -> Any:
     """Return the children of each id of an array: the index of the reference is read up to the limit, once per id."""
     entity = relation.read.entity
     order = trimmed(relation.order)
@@ -223,7 +224,7 @@ def _by_ids(
     where: Filter | None,
     ids: Slot,
     limit: Expr,
-) -> sa.Select[Any]:
+) -> Any:
     """Return the same without LATERAL: an IN over a correlated subquery is read once per id, and stops at the limit."""
     entity = relation.read.entity
     order = trimmed(relation.order)
@@ -266,7 +267,7 @@ def count(tables: Tables, query: Count) -> Text:
     scope = Scope(tables, binds, query.entity, tables.of(query.entity))
     conditions = _conditions(scope, query.where)
     statement = sa.select(sa.func.count()).select_from(scope.source).where(*conditions)
-    return binds.compile(statement, tables.dialect.sa)
+    return binds.compile(statement, tables.dialect.core)
 
 
 def exists(tables: Tables, query: Exists) -> Text:
@@ -275,7 +276,7 @@ def exists(tables: Tables, query: Exists) -> Text:
     scope = Scope(tables, binds, query.entity, tables.of(query.entity))
     conditions = _conditions(scope, query.where)
     found = sa.exists(sa.select(literal("1")).select_from(scope.source).where(*conditions))
-    return binds.compile(sa.select(found), tables.dialect.sa)
+    return binds.compile(sa.select(found), tables.dialect.core)
 
 
 def counts(tables: Tables, entities: Sequence[EntitySpec]) -> Text:
@@ -284,4 +285,4 @@ def counts(tables: Tables, entities: Sequence[EntitySpec]) -> Text:
     each = [
         sa.select(sa.func.count()).select_from(tables.of(entity)).scalar_subquery() for entity in entities
     ]
-    return binds.compile(sa.select(*each), tables.dialect.sa)
+    return binds.compile(sa.select(*each), tables.dialect.core)

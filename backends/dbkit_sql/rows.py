@@ -116,9 +116,8 @@ class RowReader:
 
     def instances(self, rows: Sequence[Row], children: Sequence[Children] = ()) -> list[Any]:
         """Return the rows as instances."""
-        displays = self.displays(rows, children)
         try:
-            found: list[Any] = self._validate(displays)
+            found: list[Any] = self._validate(self.displays(rows, children))
         except ValidationError as error:
             raise self._invalid(error) from error
         return found

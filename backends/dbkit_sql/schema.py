@@ -61,7 +61,7 @@ class Tables:
 
     def quoted(self, name: str) -> str:
         """Return an identifier as it stands in SQL."""
-        return self.dialect.sa.identifier_preparer.quote(name)
+        return self.dialect.core.identifier_preparer.quote(name)
 
     # -- making --------------------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Tables:
 
     def _ddl(self, element: Any) -> str:
         # What a driver is given without parameters it takes as it stands, so SQLAlchemy's doubled % are undone.
-        text = str(element.compile(dialect=self.dialect.sa)).strip()
+        text = str(element.compile(dialect=self.dialect.core)).strip()
         return "\n".join(line.rstrip() for line in text.splitlines())
 
 

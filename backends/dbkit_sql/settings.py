@@ -86,6 +86,8 @@ class PostgresSettings:
     parameters: Mapping[str, Any] = field(repr=False)
     session: str
     """What is said first on each connection."""
+    patience_s: float
+    """How long the client waits for an answer: a little longer than the server may take for one."""
 
 
 def postgres_settings(url: URL, options: Options) -> PostgresSettings:
@@ -117,4 +119,4 @@ def postgres_settings(url: URL, options: Options) -> PostgresSettings:
         f"SET statement_timeout = {max(1, round(options.timeout_s * 1000))}; "
         f"SET lock_timeout = {round(LOCK_WAIT_S * 1000)}"
     )
-    return PostgresSettings(parameters, session)
+    return PostgresSettings(parameters, session, options.timeout_s + LOCK_WAIT_S)

@@ -23,7 +23,6 @@ from dbkit.query import (
     Expression,
     FieldValue,
     Filter,
-    Insert,
     Remove,
     Slot,
     UpdateMany,
@@ -126,7 +125,7 @@ def insert(tables: Tables, entity: EntitySpec) -> InsertPlan:
     slots = tuple(Slot(n) for n in range(len(entity.columns)))
     statement = sa.insert(tables.of(entity)).values(_row(tables, binds, entity, slots))
     return InsertPlan(
-        binds.compile(statement, tables.dialect.sa),
+        binds.compile(statement, tables.dialect.core),
         _parent_checks(tables, entity, dict(zip(entity.columns, slots, strict=True))),
     )
 
@@ -160,7 +159,7 @@ def _parent_checks(
             parent = tables.of(f.reference.target)
             id = parent.c[f.reference.target.id.stored]
             statement = sa.select(literal("1")).where(id == binds.one(Slot(0)))
-            text = binds.compile(statement, tables.dialect.sa).text
+            text = binds.compile(statement, tables.dialect.core).text
             value = _encoded(slots[f].index, tables.dialect.encoder(f.type))
             made.append(ParentCheck(Constraint("reference", entity, (f.name,)), text, value))
     return tuple(made)
@@ -179,9 +178,9 @@ def upsert(tables: Tables, reader: RowReader, query: Upsert) -> UpdatePlan:
     binds = Binds()
     entity = query.entity
     table = tables.of(entity)
-    make = PostgresInsert if tables.dialect.updates_in_cte else SqliteInsert
+    make: Any = PostgresInsert if tables.dialect.updates_in_cte else SqliteInsert
     made = make(table).values(_row(tables, binds, entity, query.row))
-    kept = {entity.id.name} | ({"created_at"} if entity.timestamped else set())
+    kept = {entity.id.name, "created_at"} if entity.timestamped else {entity.id.name}
     changed: dict[Any, Any] = {
         table.c[f.stored]: made.excluded[f.stored] for f in entity.columns if f.name not in kept
     }
@@ -191,11 +190,11 @@ def upsert(tables: Tables, reader: RowReader, query: Upsert) -> UpdatePlan:
     # Without any change there would be nothing to return.
     changed = changed or {table.c[entity.id.stored]: table.c[entity.id.stored]}
     keys = [table.c[f.stored] for f in query.on.fields]
-    statement = made.on_conflict_do_update(index_elements=keys, set_=changed)
-    statement = statement.returning(*_returned(tables, reader))
+    merged = made.on_conflict_do_update(index_elements=keys, set_=changed)
+    statement = merged.returning(*_returned(tables, reader))
     slots = dict(zip(entity.columns, query.row, strict=True))
     return UpdatePlan(
-        binds.compile(statement, tables.dialect.sa), None, reader, (), _parent_checks(tables, entity, slots)
+        binds.compile(statement, tables.dialect.core), None, reader, (), _parent_checks(tables, entity, slots)
     )
 
 
@@ -222,8 +221,8 @@ def update_one(tables: Tables, reader: RowReader, query: UpdateOne) -> UpdatePla
     exists = sa.select(literal("1")).select_from(table)
     exists = exists.where(here.id == other.one(query.id, tables.dialect.encoder(entity.id.type)))
     return UpdatePlan(
-        binds.compile(statement.returning(*_returned(tables, reader)), tables.dialect.sa),
-        other.compile(exists, tables.dialect.sa),
+        binds.compile(statement.returning(*_returned(tables, reader)), tables.dialect.core),
+        other.compile(exists, tables.dialect.core),
         reader,
         query.changes,
         _parent_checks(tables, entity, _assigned(query.changes)),
@@ -240,11 +239,11 @@ def update_many(tables: Tables, reader: RowReader, query: UpdateMany) -> UpdateP
     where = scope.condition(query.where)
     statement: Any
     if tables.dialect.updates_in_cte:
-        statement = _counted(tables, changed, where, _first_ids(scope, where))
+        statement = _counted(changed, where, _first_ids(scope, where))
     else:
         statement = changed.where(scope.id.in_(_first_ids(*_other(tables, binds, query.entity, query.where))))
     parents = _parent_checks(tables, entity, _assigned(query.changes))
-    return UpdatePlan(binds.compile(statement, tables.dialect.sa), None, reader, query.changes, parents)
+    return UpdatePlan(binds.compile(statement, tables.dialect.core), None, reader, query.changes, parents)
 
 
 def _other(tables: Tables, binds: Binds, entity: EntitySpec, where: Filter | None) -> tuple[Scope, Expr]:
@@ -253,12 +252,12 @@ def _other(tables: Tables, binds: Binds, entity: EntitySpec, where: Filter | Non
     return scope, scope.condition(where)
 
 
-def _first_ids(scope: Scope, where: Expr) -> sa.Select[Any]:
+def _first_ids(scope: Scope, where: Expr) -> Any:
     """Return the ids of the rows, one more than may be touched at most."""
     return sa.select(scope.id).select_from(scope.source).where(where).limit(literal(str(_TOO_MANY)))
 
 
-def _counted(tables: Tables, write: Any, where: Expr, touched: Any) -> sa.Select[Any]:
+def _counted(write: Any, where: Expr, touched: Any) -> Any:
     """Return the statement that writes only where *touched* has not too many rows, and returns (touched, written).
 
     All parts of one statement see the same snapshot (PostgreSQL's manual, 7.8.4).
@@ -359,7 +358,7 @@ def _delete(tables: Tables, entity: EntitySpec, where: Callable[[Scope], Expr], 
     if tables.dialect.updates_in_cte and (many or edges):
         first = _first_ids(scope, where(scope))
         touched = _cascade(tables, entity, first, edges) if edges else first
-        statement = _counted(tables, statement, where(scope), touched)
+        statement = _counted(statement, where(scope), touched)
     elif many:
         other = Scope(tables, binds, entity, table.alias())
         condition = where(other)
@@ -367,7 +366,7 @@ def _delete(tables: Tables, entity: EntitySpec, where: Callable[[Scope], Expr], 
     else:
         statement = statement.where(where(scope))
     return DeletePlan(
-        binds.compile(statement, tables.dialect.sa),
+        binds.compile(statement, tables.dialect.core),
         cascades=bool(edges),
         defers=_defers(tables, entity, edges),
         restricting=tuple(_restricting(tables, entity, where)),
@@ -416,9 +415,7 @@ def _defers(tables: Tables, entity: EntitySpec, edges: Sequence[Edge]) -> bool:
 _ID_COLUMNS = {Kind.UUID: ("u", "uuid"), Kind.TEXT: ("t", "text"), Kind.INT: ("i", "bigint")}
 
 
-def _cascade(
-    tables: Tables, entity: EntitySpec, first: sa.Select[Any], edges: Sequence[Edge]
-) -> sa.Select[Any]:
+def _cascade(tables: Tables, entity: EntitySpec, first: Any, edges: Sequence[Edge]) -> Any:
     """Return the rows that would be deleted or set to null, found by following the references; each once.
 
     One recursive query: of each row its entity's number, whether it is only set to null, and its id in the column of
@@ -480,7 +477,9 @@ def _restricting(
         statement = (
             sa.select(literal("1")).select_from(scope.source).where(condition, exists).limit(literal("1"))
         )
-        made.append((Constraint("reference", child, (f.name,)), binds.compile(statement, tables.dialect.sa)))
+        made.append(
+            (Constraint("reference", child, (f.name,)), binds.compile(statement, tables.dialect.core))
+        )
     return made
 
 
@@ -509,8 +508,8 @@ def claim(tables: Tables, reader: RowReader, query: Claim) -> ClaimPlan:
         first = (
             sa.select(other.id).where(other.condition(query.where)).order_by(*other.sort_keys(query.order))
         )
-        text = free_binds.compile(first.limit(free_binds.one(query.limit)), tables.dialect.sa)
-        return ClaimPlan(binds.compile(update, tables.dialect.sa), text, reader, id_position, query.changes)
+        text = free_binds.compile(first.limit(free_binds.one(query.limit)), tables.dialect.core)
+        return ClaimPlan(binds.compile(update, tables.dialect.core), text, reader, id_position, query.changes)
     places = [chosen.place(o.path).expr.label(f"k{n}") for n, o in enumerate(query.order)]
     locked = select.with_only_columns(chosen.id.label("id"), *places).limit(binds.one(query.limit))
     locked = locked.with_for_update(skip_locked=True)
@@ -523,4 +522,4 @@ def claim(tables: Tables, reader: RowReader, query: Claim) -> ClaimPlan:
     columns = [written.c[path.field.stored] for path in reader.paths]
     join = written.join(picked, written.c[entity.id.stored] == picked.c.id)
     statement = sa.select(*columns).select_from(join).order_by(*order)
-    return ClaimPlan(binds.compile(statement, tables.dialect.sa), None, reader, id_position, query.changes)
+    return ClaimPlan(binds.compile(statement, tables.dialect.core), None, reader, id_position, query.changes)

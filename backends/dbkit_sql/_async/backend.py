@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from dbkit._async.pool import AsyncPool
 from dbkit.errors import DbkitError, TransactionAborted
 from dbkit.features import Features
-from dbkit.options import Isolation, Options
+from dbkit.options import Options
 from dbkit.query import Claim, Query
 from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo
@@ -21,7 +21,7 @@ from ..dialects import Dialect
 from ..errors import Verb, verb_of
 from ..schema import Tables
 from ..writes import BulkPlan
-from .connection import AsyncConnection
+from .connection import AsyncConnection, AsyncWork
 from .verbs import AsyncVerbs, Rows
 
 __all__ = ["AsyncSqlBackend", "AsyncSqlTransaction"]
@@ -41,6 +41,7 @@ class AsyncSqlBackend(AsyncVerbs[C]):
     def __init__(self, options: Options) -> None:
         self.hook: Hook | None = None
         self._options = options
+        self._is_closed = False
         self.pool: AsyncPool[C] = AsyncPool(options.pool_size, options.timeout_s, self._connect, self._close)
 
     # -- what each database does its own way ---------------------------------------------------------------------------
@@ -91,6 +92,7 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         await self.give_back(connection)
 
     async def close(self) -> None:
+        self._is_closed = True
         await self.pool.close()
 
     async def ping(self) -> None:
@@ -100,26 +102,35 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         await connection.close()
 
     async def taken(self) -> C:
-        """Take a connection of the pool."""
-        return await self.pool.acquire()
+        """Take a connection of the pool that the server has not closed meanwhile."""
+        connection = await self.pool.acquire()
+        while connection.is_doubtful:
+            await self.pool.discard(connection)
+            connection = await self.pool.acquire()
+        return connection
 
     async def give_back(self, connection: C) -> None:
-        """Give a clean connection back."""
+        """Give a clean connection back; close it where the database was closed meanwhile."""
         self.pool.release(connection)
-        if self.pool.is_closed:
-            # The database was closed meanwhile.
+        if self._is_closed:
             await self.pool.clear_idle()
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
     async def rows(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> Rows:
-        connection = await self.taken()
+        # As `taken` and `give_back`, in place: this is every read's path.
+        connection = await self.pool.acquire()
+        while connection.is_doubtful:
+            await self.pool.discard(connection)
+            connection = await self.pool.acquire()
         try:
             found = await connection.rows(text, params)
         except BaseException as error:
             await self.failed(connection, error, query)
             raise
-        await self.give_back(connection)
+        self.pool.release(connection)
+        if self._is_closed:
+            await self.pool.clear_idle()
         return found
 
     async def change(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> int:
@@ -133,7 +144,7 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         return changed
 
     async def inside(
-        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+        self, query: Query | Verb | None, work: AsyncWork[C, T], *, read_only: bool = False
     ) -> T:
         connection = await self.taken()
         try:
@@ -187,7 +198,7 @@ class AsyncSqlBackend(AsyncVerbs[C]):
             await self.pool.discard(connection)
 
     @asynccontextmanager
-    async def native(self) -> AsyncIterator[Any]:
+    async def native(self) -> AsyncGenerator[Any]:
         connection = await self.taken()
         try:
             yield connection.raw
@@ -220,7 +231,7 @@ class AsyncSqlTransaction(AsyncVerbs[C]):
             raise
 
     async def inside(
-        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+        self, query: Query | Verb | None, work: AsyncWork[C, T], *, read_only: bool = False
     ) -> T:
         try:
             return await work(self._connection)
@@ -260,7 +271,7 @@ class AsyncSqlTransaction(AsyncVerbs[C]):
             await self._backend.recovered(self._connection)
 
     @asynccontextmanager
-    async def native(self) -> AsyncIterator[Any]:
+    async def native(self) -> AsyncGenerator[Any]:
         if self._over:
             raise TransactionAborted("this transaction has ended")
         yield self._connection.raw

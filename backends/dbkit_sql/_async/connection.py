@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["AsyncConnection"]
+__all__ = ["AsyncConnection", "AsyncThunk", "AsyncWork"]
+
+C_contra = TypeVar("C_contra", contravariant=True)
+T_co = TypeVar("T_co", covariant=True)
+
+
+class AsyncWork(Protocol[C_contra, T_co]):
+    """What is done on one connection."""
+
+    async def __call__(self, connection: C_contra, /) -> T_co:
+        """Do it."""
+        ...
+
+
+class AsyncThunk(Protocol[T_co]):
+    """A call that is yet to be made."""
+
+    async def __call__(self) -> T_co:
+        """Make it."""
+        ...
 
 
 class AsyncConnection(Protocol):
@@ -19,6 +38,11 @@ class AsyncConnection(Protocol):
     @property
     def is_clean(self) -> bool:
         """Whether it is fit for the next one: it is open, and no transaction is."""
+        ...
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it was idle for a while, and the server has closed it."""
         ...
 
     @property

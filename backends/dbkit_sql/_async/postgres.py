@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from ..plans import postgres_plan
 from ..settings import PostgresSettings, postgres_settings
 from ..writes import BulkPlan
 from .backend import AsyncSqlBackend, AsyncSqlTransaction
+from .connection import AsyncThunk, AsyncWork
 
 __all__ = ["AsyncPostgresBackend", "AsyncPostgresConnection"]
 
@@ -48,6 +49,16 @@ _OLDEST = 140_000
 _TRUSTED_S = 0.5
 # Held while a schema is made: two processes shall not make one table at once. Any number that is always the same.
 _SCHEMA_LOCK = 7_306_367_291_482_113_381
+
+
+class AsyncPatientConnection(psycopg.AsyncConnection[Any]):
+    """A connection that gives up: a server that is frozen answers no statement_timeout."""
+
+    patience_s: float | None = None
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """Wait for the server, at most *timeout*, or as long as this connection's patience lasts."""
+        return await super().wait(gen, interval, self.patience_s if timeout is None else timeout)
 
 
 class AsyncPostgresConnection:
@@ -60,15 +71,16 @@ class AsyncPostgresConnection:
         self._cursor = raw.cursor(binary=True)
         self._control = raw.cursor()
         self.touched = 0
-        self.released_at = monotonic()
+        self._used_at = monotonic()
 
     @classmethod
     async def connect(cls, settings: PostgresSettings, owner: Owner) -> AsyncPostgresConnection:
         """Open a connection."""
-        raw = await psycopg.AsyncConnection.connect(autocommit=True, context=ADAPTERS, **settings.parameters)
+        raw = await AsyncPatientConnection.connect(autocommit=True, context=ADAPTERS, **settings.parameters)
         try:
             raw.prepared_max = 1_000
-            await raw.execute(settings.session, prepare=False)
+            raw.patience_s = settings.patience_s
+            await raw.execute(settings.session.encode(), prepare=False)
         except BaseException:
             await raw.close()
             raise
@@ -78,22 +90,23 @@ class AsyncPostgresConnection:
         """Run a statement and return its rows."""
         if self._owner.hook is not None:
             return await self._observed(text, lambda: self._rows(text, params))
-        await self._cursor.execute(text, params)
-        return await self._cursor.fetchall()
+        return await self._rows(text, params)
 
     async def _rows(self, text: Any, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         await self._cursor.execute(text, params)
-        return await self._cursor.fetchall()
+        found = await self._cursor.fetchall()
+        self._used_at = monotonic()
+        return found
 
     async def change(self, text: Any, params: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
         if self._owner.hook is not None:
             return await self._observed(text, lambda: self._change(text, params))
-        await self._cursor.execute(text, params)
-        return self._cursor.rowcount
+        return await self._change(text, params)
 
     async def _change(self, text: Any, params: Sequence[Any]) -> int:
         await self._cursor.execute(text, params)
+        self._used_at = monotonic()
         return self._cursor.rowcount
 
     async def change_many(self, text: Any, rows: Iterable[Sequence[Any]]) -> None:
@@ -110,7 +123,7 @@ class AsyncPostgresConnection:
             for row in rows:
                 await copy.write_row(row)
 
-    async def _observed(self, text: str, run: Callable[[], Awaitable[T]]) -> T:
+    async def _observed(self, text: str, run: AsyncThunk[T]) -> T:
         started = monotonic()
         failed: str | None = None
         try:
@@ -155,12 +168,16 @@ class AsyncPostgresConnection:
         return self.raw.pgconn.transaction_status == TransactionStatus.IDLE
 
     @property
-    def is_broken(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self.raw.pgconn.status != ConnStatus.OK
+    def is_lost(self) -> bool:
+        """Whether nothing can be sent any more, or no answer came to what was."""
+        pgconn = self.raw.pgconn
+        return pgconn.status != ConnStatus.OK or pgconn.transaction_status == TransactionStatus.ACTIVE
 
-    def is_stale(self) -> bool:
+    @property
+    def is_doubtful(self) -> bool:
         """Whether the server closed it while it was idle. No round trip: only what has already come is read."""
+        if monotonic() - self._used_at < _TRUSTED_S:
+            return False
         pgconn = self.raw.pgconn
         try:
             # The server's farewell comes first, the end of the stream behind it.
@@ -220,23 +237,12 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
                 hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
             )
 
-    async def taken(self) -> AsyncPostgresConnection:
-        while True:
-            connection = await self.pool.acquire()
-            if monotonic() - connection.released_at < _TRUSTED_S or not connection.is_stale():
-                return connection
-            await self.pool.discard(connection)
-
-    async def give_back(self, connection: AsyncPostgresConnection) -> None:
-        connection.released_at = monotonic()
-        await super().give_back(connection)
-
     def translated(self, error: BaseException, verb: Verb) -> DbkitError | None:
         failure = postgres_failure(error)
         return None if failure is None else postgres_error(failure, verb, self.compiler.tables)
 
     def is_lost(self, connection: AsyncPostgresConnection, error: BaseException) -> bool:
-        return connection.is_broken
+        return connection.is_lost
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
@@ -336,7 +342,7 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
 
         await self._in_own_transaction(work)
 
-    async def _in_own_transaction(self, work: Callable[[AsyncPostgresConnection], Awaitable[None]]) -> None:
+    async def _in_own_transaction(self, work: AsyncWork[AsyncPostgresConnection, None]) -> None:
         connection = await self.taken()
         try:
             # READ COMMITTED: what another process made while this one waited is to be seen.
@@ -386,7 +392,7 @@ class AsyncPostgresTransaction(AsyncSqlTransaction[AsyncPostgresConnection]):
     async def inside(
         self,
         query: Query | Verb | None,
-        work: Callable[[AsyncPostgresConnection], Awaitable[T]],
+        work: AsyncWork[AsyncPostgresConnection, T],
         *,
         read_only: bool = False,
     ) -> T:
@@ -420,7 +426,7 @@ class AsyncPostgresTransaction(AsyncSqlTransaction[AsyncPostgresConnection]):
                 raise
 
     @asynccontextmanager
-    async def native(self) -> AsyncIterator[Any]:
+    async def native(self) -> AsyncGenerator[Any]:
         async with super().native() as connection:
             yield connection
         await self._learn(Verb(writes=True))

@@ -107,7 +107,7 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
         for check in plan.insert.parents:
             for value in dict.fromkeys(check.value(row) for row in rows):
                 if value is not None and not await connection.rows(check.text, (value,)):
-                    raise reference(check.constraint, Verb(entity, writes=True))
+                    raise reference(check.constraint, deletes=False)
         await connection.rows("PRAGMA defer_foreign_keys = OFF")
 
     async def claim(self, query: Claim) -> list[Any]:

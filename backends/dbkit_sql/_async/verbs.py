@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from dbkit.errors import NotFound, PreconditionFailed, ReferenceViolation, TooLarge
@@ -34,7 +34,7 @@ from ..errors import reference as reference_error
 from ..reads import FindPlan
 from ..rows import RowReader
 from ..writes import BulkPlan, DeletePlan, ParentCheck
-from .connection import AsyncConnection
+from .connection import AsyncConnection, AsyncWork
 
 __all__ = ["AsyncVerbs"]
 
@@ -61,7 +61,7 @@ class AsyncVerbs(ABC, Generic[C]):
 
     @abstractmethod
     async def inside(
-        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+        self, query: Query | Verb | None, work: AsyncWork[C, T], *, read_only: bool = False
     ) -> T:
         """Run *work* in a transaction: a new one in autocommit, else the one that is open."""
 
@@ -284,7 +284,7 @@ class AsyncVerbs(ABC, Generic[C]):
             for value in dict.fromkeys(check.value(row) for row in rows):
                 is_last = check is parents[-1] and len(rows) == 1
                 if value is not None and (is_last or not await self.rows(check.text, (value,), None)):
-                    return _named(check, deletes=False)
+                    return reference_error(check.constraint, deletes=False)
         return error
 
     async def _restricting(
@@ -296,16 +296,8 @@ class AsyncVerbs(ABC, Generic[C]):
         for constraint, text in plan.restricting:
             only = len(plan.restricting) == 1 and not plan.cascades
             if only or await self.rows(text.text, text.fill(query.binds), None):
-                made = reference_error(constraint, Verb(deletes=True))
-                assert isinstance(made, ReferenceViolation)
-                return made
+                return reference_error(constraint, deletes=True)
         return error
-
-
-def _named(check: ParentCheck, *, deletes: bool) -> ReferenceViolation:
-    made = reference_error(check.constraint, Verb(deletes=deletes))
-    assert isinstance(made, ReferenceViolation)
-    return made
 
 
 def _cut(plan: FindPlan, rows: Rows, limit: int) -> tuple[Rows, tuple[Any, ...] | None]:

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Awaitable, Callable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dbkit._sync.pool import Pool
 from dbkit.errors import DbkitError, TransactionAborted
 from dbkit.features import Features
-from dbkit.options import Isolation, Options
+from dbkit.options import Options
 from dbkit.query import Claim, Query
 from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo
@@ -22,7 +22,7 @@ from ..dialects import Dialect
 from ..errors import Verb, verb_of
 from ..schema import Tables
 from ..writes import BulkPlan
-from .connection import Connection
+from .connection import Connection, Work
 from .verbs import Verbs, Rows
 
 __all__ = ["SqlBackend", "SqlTransaction"]
@@ -42,6 +42,7 @@ class SqlBackend(Verbs[C]):
     def __init__(self, options: Options) -> None:
         self.hook: Hook | None = None
         self._options = options
+        self._is_closed = False
         self.pool: Pool[C] = Pool(options.pool_size, options.timeout_s, self._connect, self._close)
 
     # -- what each database does its own way ---------------------------------------------------------------------------
@@ -92,6 +93,7 @@ class SqlBackend(Verbs[C]):
         self.give_back(connection)
 
     def close(self) -> None:
+        self._is_closed = True
         self.pool.close()
 
     def ping(self) -> None:
@@ -101,26 +103,35 @@ class SqlBackend(Verbs[C]):
         connection.close()
 
     def taken(self) -> C:
-        """Take a connection of the pool."""
-        return self.pool.acquire()
+        """Take a connection of the pool that the server has not closed meanwhile."""
+        connection = self.pool.acquire()
+        while connection.is_doubtful:
+            self.pool.discard(connection)
+            connection = self.pool.acquire()
+        return connection
 
     def give_back(self, connection: C) -> None:
-        """Give a clean connection back."""
+        """Give a clean connection back; close it where the database was closed meanwhile."""
         self.pool.release(connection)
-        if self.pool.is_closed:
-            # The database was closed meanwhile.
+        if self._is_closed:
             self.pool.clear_idle()
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
     def rows(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> Rows:
-        connection = self.taken()
+        # As `taken` and `give_back`, in place: this is every read's path.
+        connection = self.pool.acquire()
+        while connection.is_doubtful:
+            self.pool.discard(connection)
+            connection = self.pool.acquire()
         try:
             found = connection.rows(text, params)
         except BaseException as error:
             self.failed(connection, error, query)
             raise
-        self.give_back(connection)
+        self.pool.release(connection)
+        if self._is_closed:
+            self.pool.clear_idle()
         return found
 
     def change(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> int:
@@ -134,7 +145,7 @@ class SqlBackend(Verbs[C]):
         return changed
 
     def inside(
-        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+        self, query: Query | Verb | None, work: Work[C, T], *, read_only: bool = False
     ) -> T:
         connection = self.taken()
         try:
@@ -188,7 +199,7 @@ class SqlBackend(Verbs[C]):
             self.pool.discard(connection)
 
     @contextmanager
-    def native(self) -> Iterator[Any]:
+    def native(self) -> Generator[Any]:
         connection = self.taken()
         try:
             yield connection.raw
@@ -221,7 +232,7 @@ class SqlTransaction(Verbs[C]):
             raise
 
     def inside(
-        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+        self, query: Query | Verb | None, work: Work[C, T], *, read_only: bool = False
     ) -> T:
         try:
             return work(self._connection)
@@ -261,7 +272,7 @@ class SqlTransaction(Verbs[C]):
             self._backend.recovered(self._connection)
 
     @contextmanager
-    def native(self) -> Iterator[Any]:
+    def native(self) -> Generator[Any]:
         if self._over:
             raise TransactionAborted("this transaction has ended")
         yield self._connection.raw

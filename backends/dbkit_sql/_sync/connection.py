@@ -4,9 +4,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Thunk", "Work"]
+
+C_contra = TypeVar("C_contra", contravariant=True)
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Work(Protocol[C_contra, T_co]):
+    """What is done on one connection."""
+
+    def __call__(self, connection: C_contra, /) -> T_co:
+        """Do it."""
+        ...
+
+
+class Thunk(Protocol[T_co]):
+    """A call that is yet to be made."""
+
+    def __call__(self) -> T_co:
+        """Make it."""
+        ...
 
 
 class Connection(Protocol):
@@ -20,6 +39,11 @@ class Connection(Protocol):
     @property
     def is_clean(self) -> bool:
         """Whether it is fit for the next one: it is open, and no transaction is."""
+        ...
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it was idle for a while, and the server has closed it."""
         ...
 
     @property

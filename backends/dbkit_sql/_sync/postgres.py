@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import select
 import warnings
-from collections.abc import Iterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ from ..plans import postgres_plan
 from ..settings import PostgresSettings, postgres_settings
 from ..writes import BulkPlan
 from .backend import SqlBackend, SqlTransaction
+from .connection import Thunk, Work
 
 __all__ = ["PostgresBackend", "PostgresConnection"]
 
@@ -49,6 +50,16 @@ _OLDEST = 140_000
 _TRUSTED_S = 0.5
 # Held while a schema is made: two processes shall not make one table at once. Any number that is always the same.
 _SCHEMA_LOCK = 7_306_367_291_482_113_381
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection that gives up: a server that is frozen answers no statement_timeout."""
+
+    patience_s: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """Wait for the server, at most *timeout*, or as long as this connection's patience lasts."""
+        return super().wait(gen, interval, self.patience_s if timeout is None else timeout)
 
 
 class PostgresConnection:
@@ -61,15 +72,16 @@ class PostgresConnection:
         self._cursor = raw.cursor(binary=True)
         self._control = raw.cursor()
         self.touched = 0
-        self.released_at = monotonic()
+        self._used_at = monotonic()
 
     @classmethod
     def connect(cls, settings: PostgresSettings, owner: Owner) -> PostgresConnection:
         """Open a connection."""
-        raw = psycopg.Connection.connect(autocommit=True, context=ADAPTERS, **settings.parameters)
+        raw = PatientConnection.connect(autocommit=True, context=ADAPTERS, **settings.parameters)
         try:
             raw.prepared_max = 1_000
-            raw.execute(settings.session, prepare=False)
+            raw.patience_s = settings.patience_s
+            raw.execute(settings.session.encode(), prepare=False)
         except BaseException:
             raw.close()
             raise
@@ -79,22 +91,23 @@ class PostgresConnection:
         """Run a statement and return its rows."""
         if self._owner.hook is not None:
             return self._observed(text, lambda: self._rows(text, params))
-        self._cursor.execute(text, params)
-        return self._cursor.fetchall()
+        return self._rows(text, params)
 
     def _rows(self, text: Any, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         self._cursor.execute(text, params)
-        return self._cursor.fetchall()
+        found = self._cursor.fetchall()
+        self._used_at = monotonic()
+        return found
 
     def change(self, text: Any, params: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
         if self._owner.hook is not None:
             return self._observed(text, lambda: self._change(text, params))
-        self._cursor.execute(text, params)
-        return self._cursor.rowcount
+        return self._change(text, params)
 
     def _change(self, text: Any, params: Sequence[Any]) -> int:
         self._cursor.execute(text, params)
+        self._used_at = monotonic()
         return self._cursor.rowcount
 
     def change_many(self, text: Any, rows: Iterable[Sequence[Any]]) -> None:
@@ -111,7 +124,7 @@ class PostgresConnection:
             for row in rows:
                 copy.write_row(row)
 
-    def _observed(self, text: str, run: Callable[[], Awaitable[T]]) -> T:
+    def _observed(self, text: str, run: Thunk[T]) -> T:
         started = monotonic()
         failed: str | None = None
         try:
@@ -156,12 +169,16 @@ class PostgresConnection:
         return self.raw.pgconn.transaction_status == TransactionStatus.IDLE
 
     @property
-    def is_broken(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self.raw.pgconn.status != ConnStatus.OK
+    def is_lost(self) -> bool:
+        """Whether nothing can be sent any more, or no answer came to what was."""
+        pgconn = self.raw.pgconn
+        return pgconn.status != ConnStatus.OK or pgconn.transaction_status == TransactionStatus.ACTIVE
 
-    def is_stale(self) -> bool:
+    @property
+    def is_doubtful(self) -> bool:
         """Whether the server closed it while it was idle. No round trip: only what has already come is read."""
+        if monotonic() - self._used_at < _TRUSTED_S:
+            return False
         pgconn = self.raw.pgconn
         try:
             # The server's farewell comes first, the end of the stream behind it.
@@ -221,23 +238,12 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
                 hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
             )
 
-    def taken(self) -> PostgresConnection:
-        while True:
-            connection = self.pool.acquire()
-            if monotonic() - connection.released_at < _TRUSTED_S or not connection.is_stale():
-                return connection
-            self.pool.discard(connection)
-
-    def give_back(self, connection: PostgresConnection) -> None:
-        connection.released_at = monotonic()
-        super().give_back(connection)
-
     def translated(self, error: BaseException, verb: Verb) -> DbkitError | None:
         failure = postgres_failure(error)
         return None if failure is None else postgres_error(failure, verb, self.compiler.tables)
 
     def is_lost(self, connection: PostgresConnection, error: BaseException) -> bool:
-        return connection.is_broken
+        return connection.is_lost
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
@@ -337,7 +343,7 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
 
         self._in_own_transaction(work)
 
-    def _in_own_transaction(self, work: Callable[[PostgresConnection], Awaitable[None]]) -> None:
+    def _in_own_transaction(self, work: Work[PostgresConnection, None]) -> None:
         connection = self.taken()
         try:
             # READ COMMITTED: what another process made while this one waited is to be seen.
@@ -387,7 +393,7 @@ class PostgresTransaction(SqlTransaction[PostgresConnection]):
     def inside(
         self,
         query: Query | Verb | None,
-        work: Callable[[PostgresConnection], Awaitable[T]],
+        work: Work[PostgresConnection, T],
         *,
         read_only: bool = False,
     ) -> T:
@@ -421,7 +427,7 @@ class PostgresTransaction(SqlTransaction[PostgresConnection]):
                 raise
 
     @contextmanager
-    def native(self) -> Iterator[Any]:
+    def native(self) -> Generator[Any]:
         with super().native() as connection:
             yield connection
         self._learn(Verb(writes=True))

@@ -108,7 +108,7 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
         for check in plan.insert.parents:
             for value in dict.fromkeys(check.value(row) for row in rows):
                 if value is not None and not connection.rows(check.text, (value,)):
-                    raise reference(check.constraint, Verb(entity, writes=True))
+                    raise reference(check.constraint, deletes=False)
         connection.rows("PRAGMA defer_foreign_keys = OFF")
 
     def claim(self, query: Claim) -> list[Any]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from dbkit.errors import NotFound, PreconditionFailed, ReferenceViolation, TooLarge
@@ -35,7 +35,7 @@ from ..errors import reference as reference_error
 from ..reads import FindPlan
 from ..rows import RowReader
 from ..writes import BulkPlan, DeletePlan, ParentCheck
-from .connection import Connection
+from .connection import Connection, Work
 
 __all__ = ["Verbs"]
 
@@ -62,7 +62,7 @@ class Verbs(ABC, Generic[C]):
 
     @abstractmethod
     def inside(
-        self, query: Query | Verb | None, work: Callable[[C], Awaitable[T]], *, read_only: bool = False
+        self, query: Query | Verb | None, work: Work[C, T], *, read_only: bool = False
     ) -> T:
         """Run *work* in a transaction: a new one in autocommit, else the one that is open."""
 
@@ -285,7 +285,7 @@ class Verbs(ABC, Generic[C]):
             for value in dict.fromkeys(check.value(row) for row in rows):
                 is_last = check is parents[-1] and len(rows) == 1
                 if value is not None and (is_last or not self.rows(check.text, (value,), None)):
-                    return _named(check, deletes=False)
+                    return reference_error(check.constraint, deletes=False)
         return error
 
     def _restricting(
@@ -297,16 +297,8 @@ class Verbs(ABC, Generic[C]):
         for constraint, text in plan.restricting:
             only = len(plan.restricting) == 1 and not plan.cascades
             if only or self.rows(text.text, text.fill(query.binds), None):
-                made = reference_error(constraint, Verb(deletes=True))
-                assert isinstance(made, ReferenceViolation)
-                return made
+                return reference_error(constraint, deletes=True)
         return error
-
-
-def _named(check: ParentCheck, *, deletes: bool) -> ReferenceViolation:
-    made = reference_error(check.constraint, Verb(deletes=deletes))
-    assert isinstance(made, ReferenceViolation)
-    return made
 
 
 def _cut(plan: FindPlan, rows: Rows, limit: int) -> tuple[Rows, tuple[Any, ...] | None]:

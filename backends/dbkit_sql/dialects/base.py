@@ -52,7 +52,7 @@ class Dialect(ABC):
     """One dialect of SQL, as one server speaks it.
 
     Attributes:
-        sa: SQLAlchemy's dialect; only its compiler is used.
+        core: SQLAlchemy's dialect; only its compiler is used.
         max_name_bytes: the longest name of a constraint or index.
         updates_in_cte: whether WITH may hold an UPDATE or a DELETE.
         scaled_sums: whether a column's Decimals are summed as scaled ints.
@@ -62,7 +62,7 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     product: ClassVar[str]
-    sa: SaDialect
+    core: SaDialect
     max_name_bytes: ClassVar[int]
     updates_in_cte: ClassVar[bool]
     scaled_sums: ClassVar[bool]

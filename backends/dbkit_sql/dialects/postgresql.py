@@ -91,7 +91,7 @@ class PostgresDialect(Dialect):
     alters_constraints: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self.sa = PGDialect(paramstyle="format")
+        self.core = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
     # -- storing -------------------------------------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ class PostgresDialect(Dialect):
         elif kind is Kind.INT and type.bounds != (INT_MIN, INT_MAX):
             low, high = type.bounds
             made.append(f"{column} BETWEEN {low} AND {high}")
-        elif kind is Kind.DECIMAL and type.bounds != ValueType(kind, **_digits(type)).bounds:
+        elif kind is Kind.DECIMAL and type.bounds != _undeclared(type):
             low, high = type.bounds
             made.append(f"{column} BETWEEN {low:f} AND {high:f}")
         elif kind is Kind.FLOAT:
@@ -287,8 +287,10 @@ def _path(keys: Sequence[str]) -> Expr:
     return literal("'{" + ",".join(keys) + "}'")
 
 
-def _digits(type: ValueType) -> dict[str, int]:
-    return {"max_digits": type.max_digits, "decimal_places": type.decimal_places}
+def _undeclared(type: ValueType) -> tuple[Decimal, Decimal]:
+    """Return the bounds that the digits alone give."""
+    low, high = ValueType(Kind.DECIMAL, max_digits=type.max_digits, decimal_places=type.decimal_places).bounds
+    return low, high
 
 
 def _element_text(element: ValueType) -> Callable[[Any], str]:

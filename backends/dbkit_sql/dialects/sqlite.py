@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.sql.elements import Grouping
 
 from dbkit.query import Slot, json_class
 from dbkit.spec import FieldSpec
@@ -66,9 +67,9 @@ def remove_equal(items: str, value: str) -> str:
 def _same(left: Any, right: Any) -> bool:
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
+    if codecs.is_dict(left) and codecs.is_dict(right):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
+    if codecs.is_list(left) and codecs.is_list(right):
         return len(left) == len(right) and all(map(_same, left, right))
     return bool(left == right)
 
@@ -85,7 +86,7 @@ class SqliteDialect(Dialect):
     alters_constraints: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self.sa = SQLiteDialect_pysqlite(paramstyle="qmark")
+        self.core = SQLiteDialect_pysqlite(paramstyle="qmark")
 
     # -- storing -------------------------------------------------------------------------------------------------------
 
@@ -232,8 +233,8 @@ class SqliteDialect(Dialect):
     def period(self, expr: Expr, period: Literal["day", "month", "year"]) -> Expr:
         # Integer division cuts towards zero, which is the next second before 1970.
         thousand = literal("1000")
-        rest = sa.sql.elements.Grouping(expr % thousand + thousand) % thousand
-        seconds = sa.sql.elements.Grouping(expr - rest).op("/")(thousand)
+        rest = Grouping(expr % thousand + thousand) % thousand
+        seconds = Grouping(expr - rest).op("/")(thousand)
         form = {"day": "'%Y-%m-%d'", "month": "'%Y-%m-01'", "year": "'%Y-01-01'"}[period]
         return sa.func.strftime(literal(form), seconds, literal("'unixepoch'"), type_=RAW)
 
@@ -247,7 +248,7 @@ class SqliteDialect(Dialect):
         return Number(sa.cast(number.expr, Raw("REAL")), number.guards)
 
     def compute(self, op: Literal["add", "sub", "mul"], left: Number, right: Number, kind: Kind) -> Number:
-        made = sa.sql.elements.Grouping(OPERATORS[op](left.expr, right.expr))
+        made: Expr = Grouping(OPERATORS[op](left.expr, right.expr))
         if kind is Kind.FLOAT:
             gone = sa.func.abs(made, type_=RAW) >= literal("9e999")
         else:
