@@ -236,14 +236,16 @@ class AsyncMongoBackend(AsyncMongoOperations):
         )
         deadline = monotonic() + LOCK_WAIT_S
         while len(claimed) < binds[plan.limit] and monotonic() < deadline:
+            # What was claimed may still meet the filter.
+            passed = [*held, *(document["_id"] for document in claimed)]
             try:
                 if alone:
-                    document = await _claim_one(self, plan, binds, held)
+                    document = await _claim_one(self, plan, binds, passed)
                 else:
-                    document = await self.atomically("claim", _claiming(plan, binds, held))
+                    document = await self.atomically("claim", _claiming(plan, binds, passed))
             except Conflict:
                 if not alone:
-                    candidate = await self._candidate(plan, binds, held)
+                    candidate = await self._candidate(plan, binds, passed)
                     if candidate is None:
                         break
                     held.append(candidate)
@@ -258,11 +260,11 @@ class AsyncMongoBackend(AsyncMongoOperations):
                 break
         return claimed
 
-    async def _candidate(self, plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]) -> Any:
+    async def _candidate(self, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]) -> Any:
         found = await self.link.call(
             Doing(plan.text, plan.entity),
             self.link.collection(plan.entity.stored).find_one,
-            _but(plan.within(binds), held),
+            _but(plan.within(binds), passed),
             {"_id": 1},
             sort=plan.sort,
         )
@@ -276,17 +278,17 @@ class AsyncMongoBackend(AsyncMongoOperations):
         return await AsyncMongoTransaction.begin(link)
 
 
-def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]) -> AsyncWork[dict[str, Any] | None]:
-    return lambda on: _claim_one(on, plan, binds, held)
+def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]) -> AsyncWork[dict[str, Any] | None]:
+    return lambda on: _claim_one(on, plan, binds, passed)
 
 
 async def _claim_one(
-    on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]
+    on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]
 ) -> dict[str, Any] | None:
     document: dict[str, Any] | None = await on.link.call(
         on.doing(plan.text, plan.entity, writes=True, is_bounded=True),
         on.link.collection(plan.entity.stored).find_one_and_update,
-        _but(plan.within(binds), held),
+        _but(plan.within(binds), passed),
         plan.update(binds),
         sort=plan.sort,
         return_document=True,
@@ -298,5 +300,5 @@ async def _claim_one(
     return document
 
 
-def _but(filter: dict[str, Any], held: list[Any]) -> dict[str, Any]:
-    return {"$and": [filter, {"_id": {"$nin": held}}]} if held else filter
+def _but(filter: dict[str, Any], passed: list[Any]) -> dict[str, Any]:
+    return {"$and": [filter, {"_id": {"$nin": passed}}]} if passed else filter

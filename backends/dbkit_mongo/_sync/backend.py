@@ -237,14 +237,16 @@ class MongoBackend(MongoOperations):
         )
         deadline = monotonic() + LOCK_WAIT_S
         while len(claimed) < binds[plan.limit] and monotonic() < deadline:
+            # What was claimed may still meet the filter.
+            passed = [*held, *(document["_id"] for document in claimed)]
             try:
                 if alone:
-                    document = _claim_one(self, plan, binds, held)
+                    document = _claim_one(self, plan, binds, passed)
                 else:
-                    document = self.atomically("claim", _claiming(plan, binds, held))
+                    document = self.atomically("claim", _claiming(plan, binds, passed))
             except Conflict:
                 if not alone:
-                    candidate = self._candidate(plan, binds, held)
+                    candidate = self._candidate(plan, binds, passed)
                     if candidate is None:
                         break
                     held.append(candidate)
@@ -259,11 +261,11 @@ class MongoBackend(MongoOperations):
                 break
         return claimed
 
-    def _candidate(self, plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]) -> Any:
+    def _candidate(self, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]) -> Any:
         found = self.link.call(
             Doing(plan.text, plan.entity),
             self.link.collection(plan.entity.stored).find_one,
-            _but(plan.within(binds), held),
+            _but(plan.within(binds), passed),
             {"_id": 1},
             sort=plan.sort,
         )
@@ -277,17 +279,17 @@ class MongoBackend(MongoOperations):
         return MongoTransaction.begin(link)
 
 
-def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]) -> Work[dict[str, Any] | None]:
-    return lambda on: _claim_one(on, plan, binds, held)
+def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]) -> Work[dict[str, Any] | None]:
+    return lambda on: _claim_one(on, plan, binds, passed)
 
 
 def _claim_one(
-    on: MongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], held: list[Any]
+    on: MongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]
 ) -> dict[str, Any] | None:
     document: dict[str, Any] | None = on.link.call(
         on.doing(plan.text, plan.entity, writes=True, is_bounded=True),
         on.link.collection(plan.entity.stored).find_one_and_update,
-        _but(plan.within(binds), held),
+        _but(plan.within(binds), passed),
         plan.update(binds),
         sort=plan.sort,
         return_document=True,
@@ -299,5 +301,5 @@ def _claim_one(
     return document
 
 
-def _but(filter: dict[str, Any], held: list[Any]) -> dict[str, Any]:
-    return {"$and": [filter, {"_id": {"$nin": held}}]} if held else filter
+def _but(filter: dict[str, Any], passed: list[Any]) -> dict[str, Any]:
+    return {"$and": [filter, {"_id": {"$nin": passed}}]} if passed else filter
