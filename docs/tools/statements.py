@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 from dbkit import Plan, connect
@@ -55,21 +56,24 @@ def pipeline(statement: str) -> str:
     return _fold(json.loads(statement), 0)
 
 
-def _fold(value: object, indent: int) -> str:
+def _fold(value: Any, indent: int) -> str:
     flat = json.dumps(value, ensure_ascii=False)
-    if len(flat) + indent <= _WIDTH or not isinstance(value, dict | list) or not value:
+    if len(flat) + indent <= _WIDTH or not value:
         return flat
     inner = " " * (indent + 2)
     if isinstance(value, list):
-        parts = [_fold(item, indent + 2) for item in value]
-        brackets = "[]"
-    elif len(value) == 1:
-        ((key, only),) = value.items()
-        return f"{{{json.dumps(key)}: {_fold(only, indent)}}}"
-    else:
-        parts = [f"{json.dumps(k)}: {_fold(v, indent + 2)}" for k, v in value.items()]
-        brackets = "{}"
-    return f"{brackets[0]}\n{inner}" + f",\n{inner}".join(parts) + f"\n{' ' * indent}{brackets[1]}"
+        items = cast("list[Any]", value)
+        return _bracketed("[]", [_fold(item, indent + 2) for item in items], inner)
+    if not isinstance(value, dict):
+        return flat
+    pairs = list(cast("dict[str, Any]", value).items())
+    if len(pairs) == 1:
+        return f"{{{json.dumps(pairs[0][0])}: {_fold(pairs[0][1], indent)}}}"
+    return _bracketed("{}", [f"{json.dumps(key)}: {_fold(item, indent + 2)}" for key, item in pairs], inner)
+
+
+def _bracketed(brackets: str, parts: list[str], inner: str) -> str:
+    return f"{brackets[0]}\n{inner}" + f",\n{inner}".join(parts) + f"\n{inner[2:]}{brackets[1]}"
 
 
 def section(page: str, statements: dict[str, str]) -> str:
