@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,14 +20,14 @@ __all__ = ["FastClock", "fast_clock", "shortened"]
 
 
 @contextmanager
-def shortened(**limits: float) -> Iterator[None]:
+def shortened(**limits: float) -> Generator[None]:
     """Give the constants of `dbkit.options` other values: `shortened(LOCK_WAIT_S=0.3)`."""
     changed: list[tuple[Any, str, float]] = []
     for name, value in limits.items():
         known = getattr(options, name)
         for module in list(sys.modules.values()):
             # Some modules answer to any name; only dbkit's own constant is meant.
-            held = getattr(module, "__dict__", {}).get(name)
+            held: Any = getattr(module, "__dict__", {}).get(name)
             if type(held) is type(known) and held == known:
                 changed.append((module, name, held))
                 setattr(module, name, value)
@@ -50,7 +50,7 @@ class FastClock:
 
 
 @contextmanager
-def fast_clock() -> Iterator[FastClock]:
+def fast_clock() -> Generator[FastClock]:
     """Let transactions that begin in the block read their time from the clock that is lent."""
     clock = FastClock()
     modules: tuple[Any, ...] = (async_executor, sync_executor)

@@ -14,7 +14,7 @@ from dbkit._async import executor as async_module
 from dbkit._async.executor import AsyncAutocommit, AsyncInTransaction
 from dbkit._sync import executor as sync_module
 from dbkit._sync.executor import Autocommit, InTransaction
-from dbkit.concurrency import worker
+from dbkit.concurrency import async_worker, worker
 from dbkit.errors import (
     Conflict,
     DbkitError,
@@ -202,7 +202,8 @@ def test_pauses_end_by_time_and_by_attempts(clock: Clock) -> None:
     assert len(list(retry.pauses(60, attempts=4))) == 3
     assert list(retry.pauses(60, attempts=1)) == []
     waits = retry.pauses(1.0, first_s=0.1, most_s=0.4)
-    started, spent = clock.now, []
+    started = clock.now
+    spent: list[float] = []
     for pause in waits:
         spent.append(pause)
         clock.sleep(pause)
@@ -253,7 +254,7 @@ def test_writes_beside_ones_own_transaction_are_refused() -> None:
 
 async def test_tasks_are_told_apart() -> None:
     autocommit = AsyncAutocommit(cast("Any", Backend()))
-    autocommit.open_by_worker.add(async_module.async_worker())
+    autocommit.open_by_worker.add(async_worker())
     calls = Calls("done")
     with pytest.raises(TransactionError):
         await autocommit.write("create", "User", calls.asynchronous)
@@ -302,11 +303,12 @@ def test_any_error_of_the_store_dooms(both: Both, kind: str, error: BaseExceptio
         both.call(tx, kind, Calls(error))
     assert ended.ended == ["rollback"]
     later = Calls("done")
-    for step in (
+    steps: list[Callable[[], Any]] = [
         lambda: both.call(tx, "read", later),
         lambda: both.call(tx, "write", later),
         lambda: both.run(tx.finish),
-    ):
+    ]
+    for step in steps:
         with pytest.raises(TransactionAborted) as caught:
             step()
         assert caught.value.__cause__ is error

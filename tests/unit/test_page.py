@@ -81,9 +81,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 def order_by(*names: str) -> tuple[Order, ...]:
     keys = [getattr(Row, n.lstrip("-")) for n in names]
-    return sort_keys(
-        ROW, [k.desc() if n[0] == "-" else k for k, n in zip(keys, names, strict=True)], "page"
-    )
+    return sort_keys(ROW, [k.desc() if n[0] == "-" else k for k, n in zip(keys, names, strict=True)], "page")
 
 
 def where(*filters: Any) -> Filter | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -48,6 +48,10 @@ class PerName(Group[Plain]):
     number: Mapped[int] = count()
 
 
+def _not_reached() -> None:
+    raise AssertionError("not reached")
+
+
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
@@ -84,7 +88,7 @@ async def names_from_outside_are_no_fields(case: AsyncCase) -> None:
                 lambda outside=outside: store.claim(everything(), changes=Plain.n.set(1), order_by=outside),
                 lambda outside=outside: store.find(any_of(outside)),
                 lambda outside=outside: store.find((Plain.n == 1) & outside),
-                lambda outside=outside: store.find(via(outside, Plain.name) == "x"),
+                lambda outside=outside: store.find(Plain.n == 1, cast("Any", via)(outside, Plain.name)),
                 lambda outside=outside: store.find(any_related(outside)),
             ]
             for number, call in enumerate(calls):
@@ -124,11 +128,12 @@ async def only_identifiers_are_keys_of_dicts(case: AsyncCase) -> None:
             assert watch.texts == []
         assert 10 < identifiers < 60
         wrong: list[Any] = [1, None, {"$ne": 1}, ("a",), b"a", True]
+        untyped: Any = Zoo
         for name in wrong:
             with raises(InvalidInput):
-                Zoo.extra[name]
+                untyped.extra[name]
         with raises(InvalidInput):
-            Zoo.text["a"]  # type: ignore[misc]
+            untyped.text["a"]
 
 
 # -- cursors -----------------------------------------------------------------------------------------------------------
@@ -198,8 +203,9 @@ async def limits_are_numbers_in_range(case: AsyncCase) -> None:
             "1; drop table kit_plain",
             ID,
         ]
-        for limit in [*never, 0, None]:
-            zero_is_wrong = [lambda limit=limit: store.page(limit=limit)]
+        given: list[Any] = [*never, 0, None]
+        for limit in given:
+            zero_is_wrong: list[Any] = [lambda limit=limit: store.page(limit=limit)]
             if limit is not None:
                 zero_is_wrong.append(lambda limit=limit: _drain(store.iterate(batch=limit)))
             fine_with_zero: list[Any] = [
@@ -271,6 +277,7 @@ async def an_instance_is_no_class(case: AsyncCase) -> None:
     async with case.database(Plain, Job) as db:
         store, watch = db.store(Plain), Watch(db)
         plain = Plain(name="x", n=3)
+        untyped: Any = Plain
         wrong: Any
         for wrong in (plain.name == "x", plain.name != "x", plain.name == "x" and plain.n == 3):
             with raises(InvalidInput) as raised:
@@ -289,9 +296,10 @@ async def an_instance_is_no_class(case: AsyncCase) -> None:
             await store.find(Plain.n == 3 and Plain.name == "x")
         assert "&" in str(raised.error)
         with raises(InvalidInput):
-            await store.find(1 < Plain.n < 5)  # type: ignore[operator]
+            await store.find(1 < untyped.n < 5)
         with raises(InvalidInput):
-            await store.find(not Plain.n.is_null())  # type: ignore[arg-type]
+            wrong = not untyped.n.is_null()
+            await store.find(wrong)
         # Filters, orders and changes of another entity.
         with raises(InvalidInput):
             await store.find(Job.rank == 1)
@@ -349,12 +357,12 @@ async def unknown_keys_of_a_url_are_refused(case: AsyncCase) -> None:
     ):
         with raises(BadURL) as raised:
             async with aconnect(f"{url}{joint}{query}", entities=[Plain]):
-                raise AssertionError("not reached")
+                _not_reached()
         assert suggested in str(raised.error)
     for query in ("pool_size=0", "pool_size=many", "timeout_s=-1", "timeout_s=nan", "allow=everything"):
         with raises(BadURL, ConfigurationError):
             async with aconnect(f"{url}{joint}{query}", entities=[Plain]):
-                raise AssertionError("not reached")
+                _not_reached()
     async with aconnect(f"{url}{joint}pool_size=2&timeout_s=20", entities=[Plain]) as db:
         await db.ping()
 

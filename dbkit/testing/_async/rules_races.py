@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from dbkit import everything
+from dbkit._async.store import AsyncStore
 from dbkit._async.transaction import AsyncTransaction
 from dbkit.errors import Conflict, DuplicateKey, OutOfRange, PreconditionFailed, StaleVersion
 
@@ -36,7 +38,7 @@ async def no_update_is_lost(case: AsyncCase) -> None:
                 await other.store(Plain).update(rows[0].id, Plain.n.set(Plain.n + 100))
                 await change(tx.store(Plain))
 
-        for change in (
+        changes: list[Callable[[AsyncStore[Plain]], Any]] = [
             lambda store: store.update(rows[0].id, Plain.n.set(-1)),
             lambda store: store.update(rows[0].id, Plain.n.set(Plain.n + 1)),
             lambda store: store.update_many(everything(), changes=Plain.name.set("x")),
@@ -44,7 +46,8 @@ async def no_update_is_lost(case: AsyncCase) -> None:
             lambda store: store.delete(rows[0].id),
             lambda store: store.delete_many(Plain.name == "0"),
             lambda store: store.upsert(rows[0], on=Plain.id),
-        ):
+        ]
+        for change in changes:
 
             async def one(change: Any = change) -> Any:
                 return await attempt(change)

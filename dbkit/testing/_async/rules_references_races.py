@@ -10,12 +10,11 @@ from dbkit import everything
 from dbkit._async.database import AsyncDatabase
 from dbkit.errors import Conflict, NotFound, ReferenceViolation
 
-from ..entities import Author, Book, Chapter, Country, Number
+from ..entities import FAMILY, Author, Book, Country
 from ..kit import rule
 from .case import AsyncCase
 from .rules_references import Node, orphans
 
-FAMILY = (Country, Number, Author, Book, Chapter)
 ALLOWED = (ReferenceViolation, Conflict)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from dbkit import everything
+from dbkit._async.database import AsyncDatabase
 from dbkit._async.transaction import AsyncTransaction
 from dbkit.errors import (
     ConfigurationError,
@@ -22,18 +24,26 @@ from dbkit.errors import (
     Unsupported,
 )
 
-from ..entities import Account, Author, Book, Chapter, Country, Job, Number, Plain
+from ..entities import FAMILY, Account, Author, Book, Job, Plain
 from ..kit import rule
 from ..limits import shortened
 from ..watch import Watch, raises
 from .case import AsyncCase
 
-FAMILY = (Country, Number, Author, Book, Chapter)
+Wrong = Callable[[AsyncTransaction], Any]
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 
 class Stop(Exception):
     """What a program raises to leave a transaction."""
+
+
+def _stop(error: Exception) -> None:
+    raise error
+
+
+def _not_reached() -> None:
+    raise AssertionError("not reached")
 
 
 @rule("transactions", needs=("transactions",))
@@ -74,7 +84,7 @@ async def an_exception_rolls_back(case: AsyncCase) -> None:
                 await store.create_many([Plain(), Plain()])
                 await store.update(kept.id, Plain.n.set(9))
                 await store.delete_many(everything())
-                raise stop
+                _stop(stop)
         assert raised.error is stop
         assert await db.store(Plain).find() == [kept]
         # The connection is clean again.
@@ -199,11 +209,11 @@ async def an_error_after_a_doom_is_the_callers(case: AsyncCase) -> None:
             async with db.transaction() as tx:
                 with raises(DuplicateKey):
                     await tx.store(Account).create(Account(owner="taken"))
-                raise Stop
+                _stop(Stop())
         assert await db.store(Account).count() == 1
 
 
-async def _dooms(db: Any, wrong: Any, kind: type[Exception]) -> None:
+async def _dooms(db: AsyncDatabase, wrong: Wrong, kind: type[Exception]) -> None:
     """Assert that `wrong(tx)` raises *kind* and that nothing of its transaction is stored."""
     before = await db.store(Plain).count()
     with raises(TransactionAborted):
@@ -223,7 +233,7 @@ async def every_error_of_a_write_dooms(case: AsyncCase) -> None:
             await db.store(Account).create_many(rows)
             await db.store(Account).create_many(Account(owner=f"p{n}") for n in range(5))
             plus = Account.points.set(Account.points + 1)
-            for kind, wrong in (
+            cases: list[tuple[type[Exception], Wrong]] = [
                 (DuplicateKey, lambda tx: tx.store(Account).create_many([Account(owner="new"), Account(owner="o1")])),
                 (DuplicateKey, lambda tx: tx.store(Account).update(rows[0].id, Account.owner.set("o1"))),
                 (DuplicateKey, lambda tx: tx.store(Account).upsert(Account(owner="new").evolve(id=rows[0].id), on=Account.owner)),
@@ -232,7 +242,8 @@ async def every_error_of_a_write_dooms(case: AsyncCase) -> None:
                 (TooLarge, lambda tx: tx.store(Account).update_many(everything(), changes=Account.note.set("x"))),
                 (TooLarge, lambda tx: tx.store(Account).delete_many(everything())),
                 (TooLarge, lambda tx: tx.store(Account).create_many(Account(owner=f"q{n}") for n in range(9))),
-            ):  # fmt: skip
+            ]  # fmt: skip
+            for kind, wrong in cases:
                 await _dooms(db, wrong, kind)
             assert await db.store(Account).count(Account.version == 1) == 10
 
@@ -260,6 +271,7 @@ async def answers_do_not_doom(case: AsyncCase) -> None:
         row = await db.store(Account).create(Account(owner="a"))
         async with db.transaction() as tx:
             accounts, plain = tx.store(Account), tx.store(Plain)
+            no_id: Any = "no id"
             await plain.create(Plain(name="first"))
             with raises(NotFound):
                 await accounts.require(NOBODY)
@@ -277,7 +289,7 @@ async def answers_do_not_doom(case: AsyncCase) -> None:
             with raises(InvalidInput):
                 await accounts.create(row.model_copy(update={"points": 5000}))
             with raises(InvalidInput):
-                await accounts.get("no id")  # type: ignore[arg-type]
+                await accounts.get(no_id)
             with raises(InvalidInput):
                 await accounts.update_many(changes=Account.points.set(1))
             with raises(InvalidInput):
@@ -330,24 +342,24 @@ async def transactions_do_not_nest(case: AsyncCase) -> None:
             await tx.store(Plain).create(Plain())
             with raises(TransactionError):
                 async with db.transaction():
-                    raise AssertionError("not reached")
+                    _not_reached()
             with raises(TransactionError):
                 async with db.transaction(read_only=True):
-                    raise AssertionError("not reached")
+                    _not_reached()
 
             async def work(_: AsyncTransaction) -> None:
-                raise AssertionError("not reached")
+                _not_reached()
 
             with raises(TransactionError):
                 await db.run_in_transaction(work)
             with raises(TransactionError):
                 async with tx:
-                    raise AssertionError("not reached")
+                    _not_reached()
             await tx.store(Plain).create(Plain())
         assert await db.store(Plain).count() == 2
         with raises(TransactionError):
             async with tx:
-                raise AssertionError("not reached")
+                _not_reached()
         async with db.transaction() as tx:
             await tx.store(Plain).create(Plain())
         assert await db.store(Plain).count() == 3
@@ -376,7 +388,7 @@ async def a_transaction_is_used_inside_its_block(case: AsyncCase) -> None:
                 await call()
         with raises(TransactionError):
             async with tx.native():
-                raise AssertionError("not reached")
+                _not_reached()
         assert watch.texts == []
         assert await db.store(Plain).find() == [row]
 
@@ -450,7 +462,7 @@ async def native_is_inside_the_transaction(case: AsyncCase) -> None:
                 await tx.store(Plain).create(Plain())
                 with raises(Stop):
                     async with tx.native():
-                        raise Stop
+                        _stop(Stop())
         assert await db.store(Plain).count() == 2
 
 
@@ -468,7 +480,7 @@ async def without_transactions_they_are_refused(case: AsyncCase) -> None:
         assert raised.error.hint
 
         async def work(_: AsyncTransaction) -> None:
-            raise AssertionError("not reached")
+            _not_reached()
 
         with raises(Unsupported):
             await db.run_in_transaction(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from dbkit import everything
@@ -72,8 +73,8 @@ async def a_late_exit_rolls_back(case: AsyncCase) -> None:
 
 @rule("races", needs=("transactions",))
 async def a_lock_is_waited_for_in_vain_for_a_while(case: AsyncCase) -> None:
-    """A write that waits for another's open transaction ends in Conflict after 5 s (here: 0.4), unchanged."""
-    with shortened(LOCK_WAIT_S=0.4):
+    """A write that waits for another's open transaction ends in Conflict after 5 s (here: 0.8), unchanged."""
+    with shortened(LOCK_WAIT_S=0.8):
         async with case.database(Plain) as db, case.connect(Plain) as other:
             row = await db.store(Plain).create(Plain(n=1))
             async with db.transaction() as tx:
@@ -190,7 +191,7 @@ async def run_in_transaction_runs_nothing_else_again(case: AsyncCase) -> None:
     """Other errors, OutcomeUnknown among them, are raised at once; what the function did is rolled back."""
     async with case.database(Plain, Account) as db:
         await db.store(Account).create(Account(owner="taken"))
-        for kind, wrong in (
+        cases: list[tuple[type[Exception], Callable[[AsyncTransaction], Any]]] = [
             (DuplicateKey, lambda tx: tx.store(Account).create(Account(owner="taken"))),
             (NotFound, lambda tx: tx.store(Account).update(Plain().id, Account.points.set(1))),
             (
@@ -199,7 +200,8 @@ async def run_in_transaction_runs_nothing_else_again(case: AsyncCase) -> None:
             ),
             (OutcomeUnknown, lambda tx: tx.store(Plain).count()),
             (ZeroDivisionError, lambda tx: tx.store(Plain).count()),
-        ):
+        ]
+        for kind, wrong in cases:
             attempts: list[Any] = []
 
             async def work(

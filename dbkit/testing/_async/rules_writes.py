@@ -14,12 +14,11 @@ from dbkit.errors import (
 )
 from dbkit.values import utc_now
 
-from ..entities import Account, Author, Book, Chapter, Country, Loose, Number, Plain, Sheet
+from ..entities import FAMILY, Account, Author, Country, Loose, Number, Plain, Sheet
 from ..kit import rule
 from ..watch import raises
 from .case import AsyncCase
 
-FAMILY = (Country, Number, Author, Book, Chapter)
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 

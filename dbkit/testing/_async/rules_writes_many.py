@@ -13,13 +13,12 @@ from dbkit.errors import (
     TooLarge,
 )
 
-from ..entities import Account, Author, Book, Chapter, Country, Number, Plain, Sheet
+from ..entities import FAMILY, Account, Author, Book, Chapter, Plain, Sheet
 from ..kit import rule
 from ..limits import shortened
 from ..watch import Watch, raises
 from .case import AsyncCase
 
-FAMILY = (Country, Number, Author, Book, Chapter)
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 

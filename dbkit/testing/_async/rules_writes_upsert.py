@@ -8,12 +8,11 @@ from uuid import UUID
 from dbkit.errors import Conflict, DuplicateKey, InvalidInput, ReferenceViolation
 from dbkit.values import utc_now
 
-from ..entities import Account, Author, Book, Chapter, Country, Number, Plain, Sheet
+from ..entities import FAMILY, Account, Author, Book, Country, Number, Plain, Sheet
 from ..kit import rule
 from ..watch import Watch, raises
 from .case import AsyncCase
 
-FAMILY = (Country, Number, Author, Book, Chapter)
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 

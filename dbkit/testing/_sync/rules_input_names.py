@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -49,6 +49,10 @@ class PerName(Group[Plain]):
     number: Mapped[int] = count()
 
 
+def _not_reached() -> None:
+    raise AssertionError("not reached")
+
+
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
@@ -85,7 +89,7 @@ def names_from_outside_are_no_fields(case: Case) -> None:
                 lambda outside=outside: store.claim(everything(), changes=Plain.n.set(1), order_by=outside),
                 lambda outside=outside: store.find(any_of(outside)),
                 lambda outside=outside: store.find((Plain.n == 1) & outside),
-                lambda outside=outside: store.find(via(outside, Plain.name) == "x"),
+                lambda outside=outside: store.find(Plain.n == 1, cast("Any", via)(outside, Plain.name)),
                 lambda outside=outside: store.find(any_related(outside)),
             ]
             for number, call in enumerate(calls):
@@ -125,11 +129,12 @@ def only_identifiers_are_keys_of_dicts(case: Case) -> None:
             assert watch.texts == []
         assert 10 < identifiers < 60
         wrong: list[Any] = [1, None, {"$ne": 1}, ("a",), b"a", True]
+        untyped: Any = Zoo
         for name in wrong:
             with raises(InvalidInput):
-                Zoo.extra[name]
+                untyped.extra[name]
         with raises(InvalidInput):
-            Zoo.text["a"]  # type: ignore[misc]
+            untyped.text["a"]
 
 
 # -- cursors -----------------------------------------------------------------------------------------------------------
@@ -199,8 +204,9 @@ def limits_are_numbers_in_range(case: Case) -> None:
             "1; drop table kit_plain",
             ID,
         ]
-        for limit in [*never, 0, None]:
-            zero_is_wrong = [lambda limit=limit: store.page(limit=limit)]
+        given: list[Any] = [*never, 0, None]
+        for limit in given:
+            zero_is_wrong: list[Any] = [lambda limit=limit: store.page(limit=limit)]
             if limit is not None:
                 zero_is_wrong.append(lambda limit=limit: _drain(store.iterate(batch=limit)))
             fine_with_zero: list[Any] = [
@@ -272,6 +278,7 @@ def an_instance_is_no_class(case: Case) -> None:
     with case.database(Plain, Job) as db:
         store, watch = db.store(Plain), Watch(db)
         plain = Plain(name="x", n=3)
+        untyped: Any = Plain
         wrong: Any
         for wrong in (plain.name == "x", plain.name != "x", plain.name == "x" and plain.n == 3):
             with raises(InvalidInput) as raised:
@@ -290,9 +297,10 @@ def an_instance_is_no_class(case: Case) -> None:
             store.find(Plain.n == 3 and Plain.name == "x")
         assert "&" in str(raised.error)
         with raises(InvalidInput):
-            store.find(1 < Plain.n < 5)  # type: ignore[operator]
+            store.find(1 < untyped.n < 5)
         with raises(InvalidInput):
-            store.find(not Plain.n.is_null())  # type: ignore[arg-type]
+            wrong = not untyped.n.is_null()
+            store.find(wrong)
         # Filters, orders and changes of another entity.
         with raises(InvalidInput):
             store.find(Job.rank == 1)
@@ -350,12 +358,12 @@ def unknown_keys_of_a_url_are_refused(case: Case) -> None:
     ):
         with raises(BadURL) as raised:
             with connect(f"{url}{joint}{query}", entities=[Plain]):
-                raise AssertionError("not reached")
+                _not_reached()
         assert suggested in str(raised.error)
     for query in ("pool_size=0", "pool_size=many", "timeout_s=-1", "timeout_s=nan", "allow=everything"):
         with raises(BadURL, ConfigurationError):
             with connect(f"{url}{joint}{query}", entities=[Plain]):
-                raise AssertionError("not reached")
+                _not_reached()
     with connect(f"{url}{joint}pool_size=2&timeout_s=20", entities=[Plain]) as db:
         db.ping()
 

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from dbkit import everything
+from dbkit._sync.store import Store
 from dbkit._sync.transaction import Transaction
 from dbkit.errors import Conflict, DuplicateKey, OutOfRange, PreconditionFailed, StaleVersion
 
@@ -37,7 +39,7 @@ def no_update_is_lost(case: Case) -> None:
                 other.store(Plain).update(rows[0].id, Plain.n.set(Plain.n + 100))
                 change(tx.store(Plain))
 
-        for change in (
+        changes: list[Callable[[Store[Plain]], Any]] = [
             lambda store: store.update(rows[0].id, Plain.n.set(-1)),
             lambda store: store.update(rows[0].id, Plain.n.set(Plain.n + 1)),
             lambda store: store.update_many(everything(), changes=Plain.name.set("x")),
@@ -45,7 +47,8 @@ def no_update_is_lost(case: Case) -> None:
             lambda store: store.delete(rows[0].id),
             lambda store: store.delete_many(Plain.name == "0"),
             lambda store: store.upsert(rows[0], on=Plain.id),
-        ):
+        ]
+        for change in changes:
 
             def one(change: Any = change) -> Any:
                 return attempt(change)

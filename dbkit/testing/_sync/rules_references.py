@@ -10,12 +10,11 @@ from dbkit import Entity, Mapped, everything, field
 from dbkit._sync.database import Database
 from dbkit.errors import ReferenceViolation
 
-from ..entities import Author, Book, Chapter, Country, Loose, Number, Plain
+from ..entities import FAMILY, Author, Book, Chapter, Country, Loose, Plain
 from ..kit import rule
 from ..watch import raises
 from .case import Case
 
-FAMILY = (Country, Number, Author, Book, Chapter)
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 

@@ -11,12 +11,11 @@ from dbkit import everything
 from dbkit._sync.database import Database
 from dbkit.errors import Conflict, NotFound, ReferenceViolation
 
-from ..entities import Author, Book, Chapter, Country, Number
+from ..entities import FAMILY, Author, Book, Country
 from ..kit import rule
 from .case import Case
 from .rules_references import Node, orphans
 
-FAMILY = (Country, Number, Author, Book, Chapter)
 ALLOWED = (ReferenceViolation, Conflict)
 
 

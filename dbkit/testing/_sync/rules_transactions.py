@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from dbkit import everything
+from dbkit._sync.database import Database
 from dbkit._sync.transaction import Transaction
 from dbkit.errors import (
     ConfigurationError,
@@ -23,18 +25,26 @@ from dbkit.errors import (
     Unsupported,
 )
 
-from ..entities import Account, Author, Book, Chapter, Country, Job, Number, Plain
+from ..entities import FAMILY, Account, Author, Book, Job, Plain
 from ..kit import rule
 from ..limits import shortened
 from ..watch import Watch, raises
 from .case import Case
 
-FAMILY = (Country, Number, Author, Book, Chapter)
+Wrong = Callable[[Transaction], Any]
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 
 class Stop(Exception):
     """What a program raises to leave a transaction."""
+
+
+def _stop(error: Exception) -> None:
+    raise error
+
+
+def _not_reached() -> None:
+    raise AssertionError("not reached")
 
 
 @rule("transactions", needs=("transactions",))
@@ -75,7 +85,7 @@ def an_exception_rolls_back(case: Case) -> None:
                 store.create_many([Plain(), Plain()])
                 store.update(kept.id, Plain.n.set(9))
                 store.delete_many(everything())
-                raise stop
+                _stop(stop)
         assert raised.error is stop
         assert db.store(Plain).find() == [kept]
         # The connection is clean again.
@@ -200,11 +210,11 @@ def an_error_after_a_doom_is_the_callers(case: Case) -> None:
             with db.transaction() as tx:
                 with raises(DuplicateKey):
                     tx.store(Account).create(Account(owner="taken"))
-                raise Stop
+                _stop(Stop())
         assert db.store(Account).count() == 1
 
 
-def _dooms(db: Any, wrong: Any, kind: type[Exception]) -> None:
+def _dooms(db: Database, wrong: Wrong, kind: type[Exception]) -> None:
     """Assert that `wrong(tx)` raises *kind* and that nothing of its transaction is stored."""
     before = db.store(Plain).count()
     with raises(TransactionAborted):
@@ -224,7 +234,7 @@ def every_error_of_a_write_dooms(case: Case) -> None:
             db.store(Account).create_many(rows)
             db.store(Account).create_many(Account(owner=f"p{n}") for n in range(5))
             plus = Account.points.set(Account.points + 1)
-            for kind, wrong in (
+            cases: list[tuple[type[Exception], Wrong]] = [
                 (DuplicateKey, lambda tx: tx.store(Account).create_many([Account(owner="new"), Account(owner="o1")])),
                 (DuplicateKey, lambda tx: tx.store(Account).update(rows[0].id, Account.owner.set("o1"))),
                 (DuplicateKey, lambda tx: tx.store(Account).upsert(Account(owner="new").evolve(id=rows[0].id), on=Account.owner)),
@@ -233,7 +243,8 @@ def every_error_of_a_write_dooms(case: Case) -> None:
                 (TooLarge, lambda tx: tx.store(Account).update_many(everything(), changes=Account.note.set("x"))),
                 (TooLarge, lambda tx: tx.store(Account).delete_many(everything())),
                 (TooLarge, lambda tx: tx.store(Account).create_many(Account(owner=f"q{n}") for n in range(9))),
-            ):  # fmt: skip
+            ]  # fmt: skip
+            for kind, wrong in cases:
                 _dooms(db, wrong, kind)
             assert db.store(Account).count(Account.version == 1) == 10
 
@@ -261,6 +272,7 @@ def answers_do_not_doom(case: Case) -> None:
         row = db.store(Account).create(Account(owner="a"))
         with db.transaction() as tx:
             accounts, plain = tx.store(Account), tx.store(Plain)
+            no_id: Any = "no id"
             plain.create(Plain(name="first"))
             with raises(NotFound):
                 accounts.require(NOBODY)
@@ -278,7 +290,7 @@ def answers_do_not_doom(case: Case) -> None:
             with raises(InvalidInput):
                 accounts.create(row.model_copy(update={"points": 5000}))
             with raises(InvalidInput):
-                accounts.get("no id")  # type: ignore[arg-type]
+                accounts.get(no_id)
             with raises(InvalidInput):
                 accounts.update_many(changes=Account.points.set(1))
             with raises(InvalidInput):
@@ -331,24 +343,24 @@ def transactions_do_not_nest(case: Case) -> None:
             tx.store(Plain).create(Plain())
             with raises(TransactionError):
                 with db.transaction():
-                    raise AssertionError("not reached")
+                    _not_reached()
             with raises(TransactionError):
                 with db.transaction(read_only=True):
-                    raise AssertionError("not reached")
+                    _not_reached()
 
             def work(_: Transaction) -> None:
-                raise AssertionError("not reached")
+                _not_reached()
 
             with raises(TransactionError):
                 db.run_in_transaction(work)
             with raises(TransactionError):
                 with tx:
-                    raise AssertionError("not reached")
+                    _not_reached()
             tx.store(Plain).create(Plain())
         assert db.store(Plain).count() == 2
         with raises(TransactionError):
             with tx:
-                raise AssertionError("not reached")
+                _not_reached()
         with db.transaction() as tx:
             tx.store(Plain).create(Plain())
         assert db.store(Plain).count() == 3
@@ -377,7 +389,7 @@ def a_transaction_is_used_inside_its_block(case: Case) -> None:
                 call()
         with raises(TransactionError):
             with tx.native():
-                raise AssertionError("not reached")
+                _not_reached()
         assert watch.texts == []
         assert db.store(Plain).find() == [row]
 
@@ -451,7 +463,7 @@ def native_is_inside_the_transaction(case: Case) -> None:
                 tx.store(Plain).create(Plain())
                 with raises(Stop):
                     with tx.native():
-                        raise Stop
+                        _stop(Stop())
         assert db.store(Plain).count() == 2
 
 
@@ -469,7 +481,7 @@ def without_transactions_they_are_refused(case: Case) -> None:
         assert raised.error.hint
 
         def work(_: Transaction) -> None:
-            raise AssertionError("not reached")
+            _not_reached()
 
         with raises(Unsupported):
             db.run_in_transaction(work)

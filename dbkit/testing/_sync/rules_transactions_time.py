@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from dbkit import everything
@@ -73,8 +74,8 @@ def a_late_exit_rolls_back(case: Case) -> None:
 
 @rule("races", needs=("transactions",))
 def a_lock_is_waited_for_in_vain_for_a_while(case: Case) -> None:
-    """A write that waits for another's open transaction ends in Conflict after 5 s (here: 0.4), unchanged."""
-    with shortened(LOCK_WAIT_S=0.4):
+    """A write that waits for another's open transaction ends in Conflict after 5 s (here: 0.8), unchanged."""
+    with shortened(LOCK_WAIT_S=0.8):
         with case.database(Plain) as db, case.connect(Plain) as other:
             row = db.store(Plain).create(Plain(n=1))
             with db.transaction() as tx:
@@ -191,7 +192,7 @@ def run_in_transaction_runs_nothing_else_again(case: Case) -> None:
     """Other errors, OutcomeUnknown among them, are raised at once; what the function did is rolled back."""
     with case.database(Plain, Account) as db:
         db.store(Account).create(Account(owner="taken"))
-        for kind, wrong in (
+        cases: list[tuple[type[Exception], Callable[[Transaction], Any]]] = [
             (DuplicateKey, lambda tx: tx.store(Account).create(Account(owner="taken"))),
             (NotFound, lambda tx: tx.store(Account).update(Plain().id, Account.points.set(1))),
             (
@@ -200,7 +201,8 @@ def run_in_transaction_runs_nothing_else_again(case: Case) -> None:
             ),
             (OutcomeUnknown, lambda tx: tx.store(Plain).count()),
             (ZeroDivisionError, lambda tx: tx.store(Plain).count()),
-        ):
+        ]
+        for kind, wrong in cases:
             attempts: list[Any] = []
 
             def work(

@@ -173,20 +173,23 @@ def decimals_are_computed_exactly(case: Case) -> None:
 @rule("writes")
 def decimals_of_another_scale_do_not_mix(case: Case) -> None:
     """A Decimal with more places than the field, a float, or a field of another scale in an expression is InvalidInput."""
+    account: Any = Account
+    zoo: Any = Zoo
+    plain: Any = Plain
     with case.database(Zoo):
         wrong: list[Any] = [
-            lambda: Account.balance + Decimal("0.001"),
-            lambda: Account.balance + 0.5,
-            lambda: Account.balance * Decimal("1.5"),
-            lambda: Account.balance * Account.balance,
-            lambda: Zoo.money + Zoo.money_n,
-            lambda: Account.points.set(Account.balance),
-            lambda: Account.balance.set(Account.points + 1),
-            lambda: Account.points + "1",
-            lambda: Account.owner + "x",
-            lambda: Account.points.set(Account.points + Plain.n),
-            lambda: Account.points + (INT_MAX + 1),
-            lambda: Account.points + True,
+            lambda: account.balance + Decimal("0.001"),
+            lambda: account.balance + 0.5,
+            lambda: account.balance * Decimal("1.5"),
+            lambda: account.balance * account.balance,
+            lambda: zoo.money + zoo.money_n,
+            lambda: account.points.set(account.balance),
+            lambda: account.balance.set(account.points + 1),
+            lambda: account.points + "1",
+            lambda: account.owner + "x",
+            lambda: account.points.set(account.points + plain.n),
+            lambda: account.points + (INT_MAX + 1),
+            lambda: account.points + True,
         ]
         for number, make in enumerate(wrong):
             try:
@@ -265,8 +268,9 @@ def null_in_an_expression_gives_null(case: Case) -> None:
         assert (
             db.store(Basket).update(basket.id, Basket.limit_n.set(Basket.limit_n - 1))
         ).limit_n is None
+        untyped: Any = Zoo
         with raises(InvalidInput) as raised:
-            Zoo.integer.set(Zoo.integer_n + 1)
+            untyped.integer.set(Zoo.integer_n + 1)
         assert raised.error.field == "integer"
 
 
@@ -338,7 +342,8 @@ def append_adds_at_the_end(case: Case) -> None:
         full = baskets.update(basket.id, Basket.items.append("3"))
         assert full.items == ["1", "2", "3"]
         _out_of_range(baskets, full, Basket.items.append("4"))
-        for value in (1, None, "a\0", {"$each": ["a"]}):
+        wrong: list[Any] = [1, None, "a\0", {"$each": ["a"]}]
+        for value in wrong:
             with raises(InvalidInput):
                 Zoo.tags.append(value)
 

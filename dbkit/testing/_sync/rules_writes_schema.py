@@ -8,12 +8,10 @@ from decimal import Decimal
 from dbkit import Entity, Mapped, Record, field
 from dbkit.errors import SchemaDrift
 
-from ..entities import Account, Author, Book, Chapter, Country, Number, Plain, Sheet, Zoo
+from ..entities import FAMILY, Account, Author, Book, Plain, Sheet, Zoo
 from ..kit import rule
 from ..watch import raises
 from .case import Case
-
-FAMILY = (Country, Number, Author, Book, Chapter)
 
 
 class PlainOfText(Entity, name="kit_plain"):
