@@ -17,6 +17,7 @@ import pytest
 import dbkit
 import dbkit.blog
 import dbkit.errors
+from dbkit.blog import Post, PostLine, User
 from dbkit.testing import plugin
 from dbkit.testing.kit import all_rules
 from dbkit.testing.stores import NotRun, Shelf, Store
@@ -44,6 +45,21 @@ def tool(name: str) -> ModuleType:
 
 def test_the_flags_are_those_of_the_code() -> None:
     assert tool("flags").page() == text_of("docs/features.md"), "run python docs/tools/flags.py"
+
+
+def test_a_second_call_compiles_nothing() -> None:
+    with dbkit.connect("sqlite://", entities=[User, Post]) as db:
+        db.create_schema()
+        compiler: Any = getattr(db.backend, "compiler")  # noqa: B009  # SQLite's own, not the protocol's
+        author = User(username="ada", email="ada@example.org")
+        counted: list[int] = []
+        for title in ("one", "two"):
+            db.store(User).upsert(author, on=User.email)
+            db.store(Post).create(Post(user_id=author.id, title=title))
+            db.store(Post).page(Post.title != title, order_by=Post.created_at.desc(), limit=2, into=PostLine)
+            counted.append(compiler.compilations)
+    assert counted[0] > 0
+    assert counted[0] == counted[1]
 
 
 @pytest.mark.server
