@@ -6,18 +6,14 @@ name classes that do not exist yet.
 
 from __future__ import annotations
 
-import inspect
-import re
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic.fields import FieldInfo
 
 from .annotations import FieldTypes, check_input, refuse
+from .classes import KINDS, check_name, options_of
 from .declare import FieldOptions
 from .errors import ConfigurationError, InvalidInput
 from .fields import FieldRef, InnerRef, suggestion
@@ -26,7 +22,6 @@ from .rows import row_maker
 from .spec import EntitySpec, FieldSpec, IndexSpec, ModelSpec, Reference, UniqueKey
 from .values import DEFAULT_TEXT_LENGTH, Kind, ValueType
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,58}\Z")
 _TAKEN = frozenset({"_id", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """`_id` is MongoDB's name of the id; the others are columns that PostgreSQL gives every table."""
 _CASEFOLD = "__casefold"
@@ -40,166 +35,6 @@ LOCK = threading.RLock()
 
 class _Incomplete(ConfigurationError, AttributeError):
     """A class whose annotations cannot be resolved yet; also an AttributeError, so that `hasattr` says no."""
-
-
-# -- declarations ------------------------------------------------------------------------------------------------------
-
-
-def own_annotations(cls: type[Any]) -> Mapping[str, Any]:
-    """Return the annotations of the class's own body, unevaluated where they cannot be evaluated."""
-    if sys.version_info >= (3, 14):
-        import annotationlib
-
-        return annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
-    return inspect.get_annotations(cls)
-
-
-def check_body(cls: type[Any]) -> None:
-    """Refuse names that pydantic's own attributes or a view's entity have; runs before pydantic would warn."""
-    annotations = own_annotations(cls)
-    parents = {n for base in cls.__mro__[1:] for n in base.__dict__.get("__pydantic_fields__", ())}
-    for name in annotations:
-        where = f"{cls.__name__}.{name}"
-        if name.startswith("__") or name == "model_config":
-            continue
-        if name.startswith("_"):
-            if "ClassVar" in str(annotations[name]):
-                continue
-            raise refuse(where, "an entity is a value and has no private state", "use a ClassVar, or a field")
-        if name not in parents and (name == "evolve" or hasattr(BaseModel, name)):
-            raise refuse(
-                where, "pydantic's models have an attribute of this name", f"{name}_ with stored_as={name!r}"
-            )
-        if name in parents and _is_concrete(cls):
-            raise refuse(
-                where,
-                "a view keeps its entity's fields as they are",
-                "give the view's own field another name",
-            )
-    for kind in ("__dbkit_options__", "__dbkit_sources__"):
-        for name in cls.__dict__.get(kind, {}):
-            if name not in annotations:
-                raise refuse(
-                    f"{cls.__name__}.{name}", "a field needs an annotation", f"{name}: Mapped[…] = …"
-                )
-
-
-def _is_concrete(cls: type[Any]) -> bool:
-    return any(base.__dict__.get("__dbkit_role__") == "entity" for base in cls.__mro__[1:])
-
-
-def declare(
-    cls: type[Any],
-    name: str | None,
-    unique: Iterable[Iterable[str]],
-    indexes: Iterable[Iterable[str]],
-    hot: Any,
-) -> None:
-    """Keep what the class line says, checked as far as it can be before pydantic has the fields."""
-    families = {base.__dict__.get("__dbkit_family__") for base in cls.__mro__} - {None, "base"}
-    family = next((f for f in ("view", "group", "embedded", "record") if f in families), "base")
-    is_root = "__dbkit_family__" in cls.__dict__
-    role = "abstract"
-    if family == "record":
-        if _is_concrete(cls):
-            parent = next(b for b in cls.__mro__[1:] if b.__dict__.get("__dbkit_role__") == "entity").__name__
-            raise refuse(
-                cls.__name__,
-                f"a subclass of the entity {parent} is a view of it and says so",
-                f"class {cls.__name__}({parent}, View[{parent}])",
-            )
-        if name is not None:
-            role = "entity"
-            _check_name(cls.__name__, "name=", name)
-            if name.lower().startswith(("_dbkit", "sqlite_")):
-                raise refuse(cls.__name__, f"name={name!r}: names that start so belong to dbkit or to SQLite")
-    elif family in ("view", "group", "embedded") and not is_root:
-        role = family
-    if role != "entity" and (name is not None or unique or indexes or hot != 1):
-        what = "has no name=" if role == "abstract" else f"is {_A[role]}, which has no table of its own"
-        given = [n for n, v in (("name", name), ("unique", unique), ("indexes", indexes)) if v] + ["hot"] * (
-            hot != 1
-        )
-        raise refuse(cls.__name__, f"the class {what}, so {', '.join(f'{n}=' for n in given)} means nothing")
-    if not isinstance(hot, int) or not 1 <= hot <= 1_024:
-        raise refuse(cls.__name__, "hot= is the number of guard documents, 1 to 1,024")
-    compounds = {"unique": _compound(cls, "unique", unique), "indexes": _compound(cls, "indexes", indexes)}
-    type.__setattr__(cls, "__dbkit_role__", role)
-    type.__setattr__(cls, "__dbkit_stored__", name)
-    type.__setattr__(cls, "__dbkit_compounds__", compounds)
-    type.__setattr__(cls, "__dbkit_hot__", hot)
-    sources = cls.__dict__.get("__dbkit_sources__", {})
-    if sources and role not in ("view", "group"):
-        first = next(iter(sources))
-        raise refuse(
-            f"{cls.__name__}.{first}",
-            "via, related, key and figures stand in views and groups only",
-            f"class {cls.__name__}(View[…])",
-        )
-
-
-_A = {"view": "a view", "group": "a group", "embedded": "a nested model", "abstract": "an abstract class"}
-
-
-def _compound(cls: type[Any], keyword: str, given: Iterable[Iterable[str]]) -> tuple[tuple[str, ...], ...]:
-    found: list[tuple[str, ...]] = []
-    if isinstance(given, str) or any(isinstance(names, str) for names in given):
-        raise refuse(
-            cls.__name__, f"{keyword}= is a list of tuples of field names", f'{keyword}=[("org_id", "slug")]'
-        )
-    for names in given:
-        fields = tuple(names)
-        if not fields or len(set(fields)) != len(fields):
-            raise refuse(cls.__name__, f"{keyword}= names a field twice, or none")
-        found.append(fields)
-    return tuple(found)
-
-
-def _check_name(where: str, what: str, name: Any) -> None:
-    if not isinstance(name, str) or not _NAME.match(name):
-        raise refuse(
-            where, f"{what}{name!r}: a stored name is 1 to 59 ASCII letters, digits and _, no digit first"
-        )
-
-
-def check_fields(cls: type[Any]) -> None:
-    """Check what does not need the types: names, the class line, aliases."""
-    fields: dict[str, FieldInfo] = cls.__pydantic_fields__
-    if cls.model_config.get("alias_generator"):
-        raise refuse(
-            cls.__name__, "alias_generator would break reading by name", "field(stored_as=…) names the column"
-        )
-    if cls.model_config.get("extra") == "allow":
-        raise refuse(
-            cls.__name__, 'extra="allow": what is not declared is not stored', "declare a dict[str, Any]"
-        )
-    for name, info in fields.items():
-        if info.alias or info.validation_alias or info.serialization_alias:
-            raise refuse(
-                f"{cls.__name__}.{name}",
-                "an alias would break reading by name",
-                "stored_as= names the column",
-            )
-    for keyword, compounds in cls.__dict__["__dbkit_compounds__"].items():
-        for names in compounds:
-            for name in names:
-                if name not in fields:
-                    raise refuse(
-                        cls.__name__,
-                        f"{keyword}= names {name!r}, which is no field",
-                        suggestion(name, fields),
-                    )
-
-
-def options_of(cls: type[Any]) -> dict[str, FieldOptions]:
-    """Return what `field()` said, by name; inherited fields included."""
-    found: dict[str, FieldOptions] = {}
-    for base in reversed(cls.__mro__):
-        own: dict[str, FieldOptions] = base.__dict__.get("__dbkit_options__", {})
-        for name in own_annotations(base) if "__dbkit_options__" in base.__dict__ else ():
-            found.pop(name, None)
-        found.update(own)
-    return found
 
 
 # -- types -------------------------------------------------------------------------------------------------------------
@@ -333,7 +168,9 @@ def _no_entity(cls: Any, role: str | None) -> InvalidInput:
         "group": "pass the entity to store(), and the group to its group()",
         "embedded": "it is stored inside the entity that has a field of it",
     }
-    return InvalidInput(f"{cls.__name__} is {_A[role]}, not an entity", entity=cls.__name__, hint=hints[role])
+    return InvalidInput(
+        f"{cls.__name__} is {KINDS[role]}, not an entity", entity=cls.__name__, hint=hints[role]
+    )
 
 
 def model_spec_of(cls: type[Any]) -> ModelSpec:
@@ -373,7 +210,7 @@ def _field(
 ) -> FieldSpec:
     stored = name if said.stored_as is None else said.stored_as
     where = f"{cls.__name__}.{name}"
-    _check_name(where, "stored_as=" if said.stored_as else "", stored)
+    check_name(where, "stored_as=" if said.stored_as else "", stored)
     if stored in _TAKEN:
         raise refuse(
             where,
@@ -423,7 +260,7 @@ def _entity_spec(cls: type[Any]) -> EntitySpec:
                 Kind.TEXT, nullable=type_.nullable, max_length=type_.max_length * _CASEFOLD_GROWTH
             )
             shadow = FieldSpec(name + _CASEFOLD, made.stored + _CASEFOLD, shadow_type, shadow_of=name)
-            _check_name(where, "stored_as=", shadow.stored)
+            check_name(where, "stored_as=", shadow.stored)
             shadows[name] = shadow
             uniques.append(UniqueKey((shadow,), (name,)))
         elif said.unique:

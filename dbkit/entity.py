@@ -11,19 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 from typing_extensions import dataclass_transform
 
+from .classes import check_body, check_fields, declare
 from .compat import uuid7
 from .declare import Namespace, field
-from .describe import (
-    attribute,
-    check_body,
-    check_fields,
-    check_inputs,
-    declare,
-    field_types,
-    refs_of,
-    row_of,
-    spec_of,
-)
+from .describe import attribute, check_inputs, field_types, refs_of, row_of, spec_of
 from .errors import InvalidInput
 from .fields import Mapped, suggestion, via
 from .sources import avg, count, count_distinct, key, max_, min_, related, sum_

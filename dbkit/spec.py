@@ -330,7 +330,8 @@ class Schema:
         self._children: dict[int, list[tuple[EntitySpec, FieldSpec]]] = {e.token: [] for e in self.entities}
         stored: dict[str, EntitySpec] = {}
         for entity in self.entities:
-            other = stored.setdefault(entity.stored, entity)
+            # SQLite's names are the same without case.
+            other = stored.setdefault(entity.stored.lower(), entity)
             if other is not entity:
                 raise ConfigurationError(
                     f"entities {other.name} and {entity.name} have the same name={entity.stored!r}",
