@@ -20,7 +20,7 @@ N ?= 500
 SEED ?= 7
 TESTS ?=
 PYTEST_ARGS ?=
-SOURCES := $(wildcard dbkit backends tests examples tools bench)
+SOURCES := $(wildcard dbkit backends tests examples tools bench docs/tools)
 
 .PHONY: help venv demo test check mypy format conformance differential bench docs wheel sync-code lock hooks clean
 

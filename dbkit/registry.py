@@ -33,10 +33,16 @@ _registered: dict[str, Plugin] = {}
 class Plugin(Protocol):
     """A module or object that makes backends; it imports the driver inside its functions only."""
 
-    QUERY_KEYS: frozenset[str]
-    """The driver's own documented keys that may stand in the URL's query."""
-    FEATURES: Mapping[str, Features]
-    """The declared answers for each backend name it serves."""
+    # Properties, as a module's dict is no Mapping to those who might assign another one.
+    @property
+    def QUERY_KEYS(self) -> frozenset[str]:  # noqa: N802  # a module's constant
+        """The driver's own documented keys that may stand in the URL's query."""
+        ...
+
+    @property
+    def FEATURES(self) -> Mapping[str, Features]:  # noqa: N802
+        """The declared answers for each backend name it serves."""
+        ...
 
     def backend(self, url: URL, options: Options) -> Backend:
         """Make a backend, without I/O."""

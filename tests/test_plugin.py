@@ -165,7 +165,9 @@ def test_a_project_that_does_not_use_it_is_left_alone(pytester: pytest.Pytester)
             assert "dbkit.testing.servers" not in sys.modules
             assert "dbkit.testing.stores" not in sys.modules
     """)
-    result = pytester.runpytest_subprocess(*PLUGINS, "-W", "error", "-W", "ignore:Module already imported")
+    result = pytester.runpytest_subprocess(
+        *PLUGINS, "-p", "no:asyncio", "-W", "error", "-W", "ignore:Module already imported"
+    )
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*dbkit: servers*")
 

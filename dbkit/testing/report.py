@@ -60,7 +60,7 @@ class Report:
         """Return the status of a rule on a store, and what stands in brackets behind it."""
         found = {colour: self.outcomes[rule.name, column.label, colour] for colour in column.infos}
         ended = {o.status for o in found.values()}
-        worst = next(status for status in _ORDER if status in ended)
+        worst: Status = next(status for status in _ORDER if status in ended)
         colours = [colour for colour, o in found.items() if o.status == worst]
         whys = dict.fromkeys(found[c].why for c in colours if found[c].why)
         notes = [] if worst == "passed" else list(whys)

@@ -151,7 +151,7 @@ def every_kind(position: int) -> Zoo:
 def assert_same(found: Any, expected: Any, where: str = "") -> None:
     """Assert that both are equal *with their types*: in Python `True == 1 == 1.0` and `Decimal("1.1") == Decimal("1.10")`."""
     # Not isinstance: it would narrow Any to containers of unknown things.
-    kind: Any = type(expected)
+    kind = expected.__class__
     assert type(found) is kind, f"{where}: {type(found).__name__}, not {kind.__name__}"
     if issubclass(kind, dict):
         assert found.keys() == expected.keys(), f"{where}: other keys: {found.keys() ^ expected.keys()}"

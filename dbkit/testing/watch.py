@@ -15,7 +15,7 @@ __all__ = ["Raised", "Watch", "raises"]
 X = TypeVar("X", bound=Exception)
 # What only frames a read or a write: a transaction's beginning and end, and settings.
 _CONTROL = re.compile(
-    r"\s*(BEGIN|COMMIT|ROLLBACK|START|SET|SAVEPOINT|RELEASE|END|commitTransaction|abortTransaction)\b",
+    r"\W*(BEGIN|COMMIT|ROLLBACK|START|SET|SAVEPOINT|RELEASE|END|PRAGMA|(start|commit|abort)Transaction)\b",
     re.IGNORECASE,
 )
 

@@ -32,7 +32,7 @@ class AsyncCase:
 
     @rule("writes")
     async def created_is_found(case: AsyncCase) -> None:
-        \"""What was created is found by its id.\"""
+        "What was created is found by its id."
         async with case.database(Plain) as db:
             made = await db.store(Plain).create(Plain(name="x"))
             assert await db.store(Plain).get(made.id) == made
@@ -54,7 +54,15 @@ class AsyncCase:
             try:
                 yield db
             finally:
+                if self.store.server.name == "SecantusDB":
+                    await self._empty(db, entities)
                 await db.drop_schema()
+
+    async def _empty(self, db: AsyncDatabase, entities: tuple[type[Any], ...]) -> None:
+        """Delete all rows: SecantusDB 0.7 drops a collection at 3 ms a document, and deletes thirty times faster."""
+        async with db.native() as (database, _):
+            for entity in entities:
+                await database[db.spec(entity).stored].delete_many({})
 
     @asynccontextmanager
     async def connect(self, *entities: type[Any], **options: Any) -> AsyncGenerator[AsyncDatabase]:

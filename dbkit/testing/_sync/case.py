@@ -29,15 +29,15 @@ class NumberedWork(Protocol):
 
 
 class Case:
-    '''One rule on one store.
+    """One rule on one store.
 
     @rule("writes")
     def created_is_found(case: Case) -> None:
-        \"""What was created is found by its id.\"""
+        "What was created is found by its id."
         with case.database(Plain) as db:
             made = db.store(Plain).create(Plain(name="x"))
             assert db.store(Plain).get(made.id) == made
-    '''
+    """
 
     def __init__(self, store: StoreInfo) -> None:
         self.store = store
@@ -55,7 +55,15 @@ class Case:
             try:
                 yield db
             finally:
+                if self.store.server.name == "SecantusDB":
+                    self._empty(db, entities)
                 db.drop_schema()
+
+    def _empty(self, db: Database, entities: tuple[type[Any], ...]) -> None:
+        """Delete all rows: SecantusDB 0.7 drops a collection at 3 ms a document, and deletes thirty times faster."""
+        with db.native() as (database, _):
+            for entity in entities:
+                database[db.spec(entity).stored].delete_many({})
 
     @contextmanager
     def connect(self, *entities: type[Any], **options: Any) -> Generator[Database]:
