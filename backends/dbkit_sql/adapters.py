@@ -8,7 +8,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from .codecs import json_loads
-from .errors import Failure
+from .errors import UNREADABLE, Failure
 
 __all__ = ["ADAPTERS", "postgres_failure"]
 
@@ -43,6 +43,8 @@ def postgres_failure(error: BaseException) -> Failure | None:
     code = error.sqlstate
     if code is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         code = "08006"
+    elif code is None and isinstance(error, psycopg.DataError):
+        code = UNREADABLE
     return Failure(
         code, diagnostics.message_primary or "", diagnostics.constraint_name, diagnostics.column_name
     )

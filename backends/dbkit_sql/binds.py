@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import Dialect as SaDialect
 from sqlalchemy.sql.elements import BindParameter, ClauseElement
+from sqlalchemy.sql.selectable import FromClause
 
 from dbkit.query import Slot
 
@@ -58,6 +59,15 @@ class Binds:
         self._sources: dict[str, str] = {}
         self._names: dict[tuple[Any, ...], str] = {}
         self._globals: dict[str, Any] = {}
+        self._aliases = 0
+
+    def alias(self, table: sa.Table) -> FromClause:
+        """Return *table* under a name of its own in the statement.
+
+        No entity's name can hold a dollar; servers take it (PostgreSQL's manual, 4.1.1).
+        """
+        self._aliases += 1
+        return table.alias(f"{table.name}${self._aliases}")
 
     def one(self, slot: Slot, encode: Codec = None, *, nullable: bool = False) -> BindParameter[Any]:
         """Return the parameter for one value."""

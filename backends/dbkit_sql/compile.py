@@ -190,10 +190,14 @@ class Scope(Conditions):
         found = self._parents.get(key)
         if found is None:
             child = self.row(references[:-1])
-            found = self.tables.alias_of(references[-1])
+            found = self._alias_of(references[-1])
             self._parents[key] = found
             self.source = self.source.outerjoin(found, _link(child, references[-1], found))
         return found
+
+    def _alias_of(self, reference: FieldSpec) -> FromClause:
+        assert reference.reference is not None
+        return self.binds.alias(self.tables.of(reference.reference.target))
 
     def places(self, path: Path, json_class: JsonClass | None = None) -> Sequence[Place]:
         column: Expr = self.row(path.references).c[path.field.stored]
@@ -221,7 +225,7 @@ class Scope(Conditions):
             return super().leaf(where, path, negated=negated)
         first, *others = path.references
         assert first.reference is not None
-        parent = self.tables.alias_of(first)
+        parent = self._alias_of(first)
         inner = Scope(self.tables, self.binds, first.reference.target, parent)
         shorter = Path(inner.entity, path.field, references=tuple(others), inside=path.inside)
         # What holds where nothing is there is the complement of what does not.
@@ -231,7 +235,7 @@ class Scope(Conditions):
         return sa.not_(exists) if negated is not inverted else exists
 
     def related(self, where: AnyRelated) -> Expr:
-        child = self.tables.of(where.child).alias()
+        child = self.binds.alias(self.tables.of(where.child))
         inner = Scope(self.tables, self.binds, where.child, child)
         link = child.c[where.reference.stored] == self.id
         return _exists(inner, link, inner.condition(where.where))

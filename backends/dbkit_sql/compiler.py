@@ -21,7 +21,7 @@ from dbkit.query import (
 )
 from dbkit.spec import EntitySpec, ReadSpec, Relation
 
-from . import groups, reads, writes
+from . import deletes, groups, reads, writes
 from .binds import Text
 from .rows import RowReader
 from .schema import Tables
@@ -108,13 +108,13 @@ class Compiler:
         """Return the plan of an upsert."""
         return self._plan(query, lambda: writes.upsert(self.tables, self._own(query), query.slotted()))
 
-    def delete_one(self, query: DeleteOne) -> writes.DeletePlan:
+    def delete_one(self, query: DeleteOne) -> deletes.DeletePlan:
         """Return the plan of the deletion of one row."""
-        return self._plan(query, lambda: writes.delete_one(self.tables, query.slotted()))
+        return self._plan(query, lambda: deletes.delete_one(self.tables, query.slotted()))
 
-    def delete_many(self, query: DeleteMany) -> writes.DeletePlan:
+    def delete_many(self, query: DeleteMany) -> deletes.DeletePlan:
         """Return the plan of the deletion of many rows."""
-        return self._plan(query, lambda: writes.delete_many(self.tables, query.slotted()))
+        return self._plan(query, lambda: deletes.delete_many(self.tables, query.slotted()))
 
     def claim(self, query: Claim) -> writes.ClaimPlan:
         """Return the plan of a claim."""

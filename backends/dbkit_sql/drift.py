@@ -27,6 +27,7 @@ def _drift(entity: EntitySpec, problems: Iterable[str]) -> SchemaDrift:
 # -- SQLite: it keeps the statements themselves ------------------------------------------------------------------------
 
 _SPACE = re.compile(r"\s+")
+_COMMENT = re.compile(r"/\*.*?\*/")
 
 
 def sqlite_drift(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[Any]]) -> list[str]:
@@ -38,7 +39,7 @@ def sqlite_drift(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[An
         SchemaDrift: something differs.
     """
     missing: list[str] = []
-    table, *indexes = tables.create(entity)
+    table, indexes = tables.create(entity)[0], tables.index(entity)
     found = {str(name): str(sql) for kind, name, sql in there if kind == "index"}
     stored = next(str(sql) for kind, _, sql in there if kind == "table")
     problems = _parts_that_differ(_parts(stored), _parts(table))
@@ -56,14 +57,14 @@ def sqlite_drift(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[An
 
 
 def _plain(sql: str) -> str:
-    return _SPACE.sub(" ", sql).strip()
+    return _SPACE.sub(" ", _COMMENT.sub("", sql)).strip()
 
 
 def _parts(create: str) -> dict[str, str]:
     """Return the definitions inside CREATE TABLE (…), by what they define."""
     start, end = create.index("("), create.rindex(")")
     parts: dict[str, str] = {"options": _plain(create[end + 1 :])}
-    for definition in _split(create[start + 1 : end]):
+    for definition in _split(_COMMENT.sub("", create[start + 1 : end])):
         text = _plain(definition)
         words = text.split(" ")
         if words[0] == "CONSTRAINT":
@@ -217,7 +218,7 @@ def _missing_keys(entity: EntitySpec, there: Indexes) -> list[str]:
 
 
 def _missing_indexes(tables: Tables, entity: EntitySpec, there: Indexes) -> list[str]:
-    _, *statements = tables.create(entity)
+    statements = tables.index(entity)
     orders = {columns for _, columns in there}
     return [
         statement

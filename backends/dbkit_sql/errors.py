@@ -19,6 +19,7 @@ from dbkit.errors import (
     OutcomeUnknown,
     OutOfRange,
     ReferenceViolation,
+    StoredDataInvalid,
     TooLarge,
     TransactionAborted,
     TransactionError,
@@ -228,6 +229,9 @@ def _denied(_: Case) -> DbkitError:
     return ConfigurationError("the server refused the user, or the user may not do this")
 
 
+UNREADABLE = "unreadable"
+"""In the place of a SQLSTATE: the driver could not make a Python value of what the server sent."""
+
 _SQLSTATES: Mapping[str, Translate] = {
     "23505": lambda c: duplicate(c.constraint),
     "23503": lambda c: reference(c.constraint, deletes=c.verb.deletes),
@@ -248,6 +252,10 @@ _SQLSTATES: Mapping[str, Translate] = {
     "42804": _drifted,
     "3D000": lambda _: ConfigurationError("the database does not exist", hint="createdb makes it"),
     "42501": _denied,
+    UNREADABLE: lambda _: StoredDataInvalid(
+        "a stored value is beyond what Python can hold",
+        hint="something other than dbkit wrote it; mend the row",
+    ),
 }
 # By the first two characters, where the five are not listed.
 _CLASSES: Mapping[str, Translate] = {

@@ -170,8 +170,7 @@ def children(tables: Tables, reader: RowReader, relation: Relation, parents: int
     def take(value: Any) -> Slot:
         nonlocal taken
         taken += 1
-        values: tuple[Any, ...] = value if isinstance(value, tuple) else ()
-        return Slot(taken, size_class(len(values)) if values else 1)
+        return Slot(taken, size_class(len(value)) if value.__class__ is tuple else 1)
 
     where = None if relation.where is None else relation.where.slotted(take)
     limit = literal(str(MAX_ROWS_UNASKED + 1 if relation.limit is None else relation.limit))
@@ -229,7 +228,7 @@ def _by_ids(
     entity = relation.read.entity
     order = trimmed(relation.order)
     values = [(bind,) for bind in binds.each(ids, None, repeat=False)]
-    parents = sa.values(sa.column("id"), name="parents").data(values).cte("parents")
+    parents = sa.values(sa.column("id"), name="_dbkit_parents").data(values).cte("_dbkit_parents")
     chosen = tables.of(entity).alias("chosen")
     inner = Scope(tables, binds, entity, chosen)
     conditions = [chosen.c[relation.reference.stored] == parents.c.id, *_conditions(inner, where)]

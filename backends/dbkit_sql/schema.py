@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
-from sqlalchemy.sql.selectable import FromClause
 
-from dbkit.spec import EntitySpec, FieldSpec, Schema
+from dbkit.spec import EntitySpec, Schema
 from dbkit.values import Kind, ValueType
 
 from .binds import Raw
@@ -53,11 +53,6 @@ class Tables:
     def of(self, entity: EntitySpec) -> sa.Table:
         """Return the entity's table."""
         return self._tables[entity.token]
-
-    def alias_of(self, reference: FieldSpec) -> FromClause:
-        """Return a new alias of the table that a reference leads to."""
-        assert reference.reference is not None
-        return self.of(reference.reference.target).alias()
 
     def quoted(self, name: str) -> str:
         """Return an identifier as it stands in SQL."""
@@ -143,7 +138,11 @@ class Tables:
     def _named(
         self, prefix: str, entity: EntitySpec, parts: tuple[str, ...], means: Constraint | None
     ) -> str:
-        name = "_".join([prefix, entity.stored, *parts])
+        names = (entity.stored, *parts)
+        name = f"{prefix}_{'__'.join(names)}"
+        if any("__" in n or n.startswith("_") or n.endswith("_") for n in names):
+            # Two ways of cutting it into names shall not give one name.
+            name = f"{name}_{_digest(repr(names))}"
         if len(name) > self.dialect.max_name_bytes:
             # A long name would be cut off by the server, and two of them could become one.
             name = f"{name[: self.dialect.max_name_bytes - 9]}_{_digest(name)}"
@@ -156,8 +155,15 @@ class Tables:
     def create(self, entity: EntitySpec) -> list[str]:
         """Return the statements that make the entity's table and its indexes."""
         made = [self._ddl(CreateTable(self.of(entity)))]
-        made += [self._ddl(CreateIndex(index)) for index in self.indexes[entity.token]]
-        return made
+        for f in entity.shadows:
+            # Other versions of Unicode could fold other characters: who compares keys wants to know which one made them.
+            note = f"casefold key of {f.shadow_of}, by Unicode {unicodedata.unidata_version}"
+            made = self.dialect.noted(made, self.quoted(entity.stored), self.quoted(f.stored), note)
+        return made + self.index(entity)
+
+    def index(self, entity: EntitySpec) -> list[str]:
+        """Return the statements that make the entity's indexes, in the order of `indexes`."""
+        return [self._ddl(CreateIndex(index)) for index in self.indexes[entity.token]]
 
     def refer(self, entity: EntitySpec) -> list[str]:
         """Return the statements that add the entity's references, where they do not stand in its table's own."""

@@ -119,4 +119,4 @@ def postgres_settings(url: URL, options: Options) -> PostgresSettings:
         f"SET statement_timeout = {max(1, round(options.timeout_s * 1000))}; "
         f"SET lock_timeout = {round(LOCK_WAIT_S * 1000)}"
     )
-    return PostgresSettings(parameters, session, options.timeout_s + LOCK_WAIT_S)
+    return PostgresSettings(parameters, session, options.timeout_s + min(LOCK_WAIT_S, options.timeout_s))

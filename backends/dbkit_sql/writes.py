@@ -18,8 +18,6 @@ from dbkit.query import (
     Change,
     Claim,
     Constant,
-    DeleteMany,
-    DeleteOne,
     Expression,
     FieldValue,
     Filter,
@@ -29,7 +27,7 @@ from dbkit.query import (
     UpdateOne,
     Upsert,
 )
-from dbkit.spec import EntitySpec, FieldSpec, OnDelete
+from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import Kind
 
 from .binds import Binds, Raw, Text
@@ -40,11 +38,22 @@ from .rows import RowReader
 from .schema import Constraint, Tables
 
 __all__ = [
-    "BulkPlan", "ClaimPlan", "DeletePlan", "InsertPlan", "UpdatePlan",
-    "bulk", "claim", "delete_many", "delete_one", "insert", "update_many", "update_one", "upsert",
+    "TOO_MANY",
+    "BulkPlan",
+    "ClaimPlan",
+    "InsertPlan",
+    "UpdatePlan",
+    "bulk",
+    "claim",
+    "counted",
+    "first_ids",
+    "insert",
+    "update_many",
+    "update_one",
+    "upsert",
 ]  # fmt: skip
 
-_TOO_MANY = MAX_ROWS_TOUCHED + 1
+TOO_MANY = MAX_ROWS_TOUCHED + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +95,6 @@ class UpdatePlan:
     reader: RowReader
     changes: tuple[Change, ...]
     parents: tuple[ParentCheck, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeletePlan:
-    """Deletes one row or many.
-
-    Attributes:
-        cascades: whether other rows are touched.
-        defers: whether a restricting child may go with the same verb, so that the check must wait for its end.
-        restricting: what may have refused it, where the server does not say.
-    """
-
-    text: Text
-    cascades: bool
-    defers: bool
-    restricting: tuple[tuple[Constraint, Text], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,32 +232,32 @@ def update_many(tables: Tables, reader: RowReader, query: UpdateMany) -> UpdateP
     where = scope.condition(query.where)
     statement: Any
     if tables.dialect.updates_in_cte:
-        statement = _counted(changed, where, _first_ids(scope, where))
+        statement = counted(changed, where, first_ids(scope, where))
     else:
-        statement = changed.where(scope.id.in_(_first_ids(*_other(tables, binds, query.entity, query.where))))
+        statement = changed.where(scope.id.in_(first_ids(*_other(tables, binds, query.entity, query.where))))
     parents = _parent_checks(tables, entity, _assigned(query.changes))
     return UpdatePlan(binds.compile(statement, tables.dialect.core), None, reader, query.changes, parents)
 
 
 def _other(tables: Tables, binds: Binds, entity: EntitySpec, where: Filter | None) -> tuple[Scope, Expr]:
     """Return the rows again, under another name, and the condition on them."""
-    scope = Scope(tables, binds, entity, tables.of(entity).alias())
+    scope = Scope(tables, binds, entity, binds.alias(tables.of(entity)))
     return scope, scope.condition(where)
 
 
-def _first_ids(scope: Scope, where: Expr) -> Any:
+def first_ids(scope: Scope, where: Expr) -> Any:
     """Return the ids of the rows, one more than may be touched at most."""
-    return sa.select(scope.id).select_from(scope.source).where(where).limit(literal(str(_TOO_MANY)))
+    return sa.select(scope.id).select_from(scope.source).where(where).limit(literal(str(TOO_MANY)))
 
 
-def _counted(write: Any, where: Expr, touched: Any) -> Any:
+def counted(write: Any, where: Expr, touched: Any) -> Any:
     """Return the statement that writes only where *touched* has not too many rows, and returns (touched, written).
 
     All parts of one statement see the same snapshot (PostgreSQL's manual, 7.8.4).
     """
-    total = sa.select(sa.func.count().label("n")).select_from(touched.subquery("touched")).cte("total")
+    total = sa.select(sa.func.count().label("n")).select_from(touched.subquery("touched")).cte("_dbkit_total")
     few = sa.select(total.c.n).scalar_subquery() <= literal(str(MAX_ROWS_TOUCHED))
-    written = write.where(where, few).returning(literal("1").label("one")).cte("written")
+    written = write.where(where, few).returning(literal("1").label("one")).cte("_dbkit_written")
     return sa.select(
         sa.select(total.c.n).scalar_subquery(),
         sa.select(sa.func.count()).select_from(written).scalar_subquery(),
@@ -331,158 +324,6 @@ def _operand(scope: Scope, side: Expression, kind: Kind) -> Number:
     return number
 
 
-# -- deleting ----------------------------------------------------------------------------------------------------------
-
-
-def delete_one(tables: Tables, query: DeleteOne) -> DeletePlan:
-    """Compile a slotted `DeleteOne`."""
-
-    def where(scope: Scope) -> Expr:
-        id = scope.id == scope.binds.one(query.id, tables.dialect.encoder(query.entity.id.type))
-        return id if query.where is None else sa.and_(id, scope.condition(query.where))
-
-    return _delete(tables, query.entity, where, many=False)
-
-
-def delete_many(tables: Tables, query: DeleteMany) -> DeletePlan:
-    """Compile a slotted `DeleteMany`."""
-    return _delete(tables, query.entity, lambda scope: scope.condition(query.where), many=True)
-
-
-def _delete(tables: Tables, entity: EntitySpec, where: Callable[[Scope], Expr], *, many: bool) -> DeletePlan:
-    binds = Binds()
-    table = tables.of(entity)
-    scope = Scope(tables, binds, entity, table, correlated=True)
-    edges = _touching(tables, entity)
-    statement: Any = sa.delete(table)
-    if tables.dialect.updates_in_cte and (many or edges):
-        first = _first_ids(scope, where(scope))
-        touched = _cascade(tables, entity, first, edges) if edges else first
-        statement = _counted(statement, where(scope), touched)
-    elif many:
-        other = Scope(tables, binds, entity, table.alias())
-        condition = where(other)
-        statement = statement.where(scope.id.in_(_first_ids(other, condition)))
-    else:
-        statement = statement.where(where(scope))
-    return DeletePlan(
-        binds.compile(statement, tables.dialect.core),
-        cascades=bool(edges),
-        defers=_defers(tables, entity, edges),
-        restricting=tuple(_restricting(tables, entity, where)),
-    )
-
-
-Edge = tuple[EntitySpec, EntitySpec, FieldSpec, OnDelete]
-"""Parent, child, the child's reference, what deleting the parent does."""
-
-
-def _touching(tables: Tables, entity: EntitySpec) -> list[Edge]:
-    """Return the references by which deleting rows of *entity* touches other rows."""
-    found: list[Edge] = []
-    reached, queue = {entity.token}, [entity]
-    while queue:
-        parent = queue.pop()
-        for child, f in tables.schema.children(parent):
-            assert f.reference is not None
-            if f.reference.on_delete == "restrict":
-                continue
-            found.append((parent, child, f, f.reference.on_delete))
-            if f.reference.on_delete == "cascade" and child.token not in reached:
-                reached.add(child.token)
-                queue.append(child)
-    return found
-
-
-def _defers(tables: Tables, entity: EntitySpec, edges: Sequence[Edge]) -> bool:
-    """Return whether a child that restricts may itself go by a cascade of the same verb.
-
-    A cascade is a statement of its own inside the server, and NO ACTION is looked at at its end, not at the verb's.
-    """
-    gone = {child.token for _, child, _, on_delete in edges if on_delete == "cascade"}
-    if not gone:
-        return False
-    parents = [e for e in tables.schema if e.token in gone or e is entity]
-    return any(
-        f.reference is not None
-        and f.reference.on_delete == "restrict"
-        and child.token in {*gone, entity.token}
-        for parent in parents
-        for child, f in tables.schema.children(parent)
-    )
-
-
-_ID_COLUMNS = {Kind.UUID: ("u", "uuid"), Kind.TEXT: ("t", "text"), Kind.INT: ("i", "bigint")}
-
-
-def _cascade(tables: Tables, entity: EntitySpec, first: Any, edges: Sequence[Edge]) -> Any:
-    """Return the rows that would be deleted or set to null, found by following the references; each once.
-
-    One recursive query: of each row its entity's number, whether it is only set to null, and its id in the column of
-    its type.
-    """
-    entities = list({e.token: e for e in (entity, *(child for _, child, _, _ in edges))}.values())
-    numbers = {e.token: n for n, e in enumerate(entities)}
-    kinds = sorted({e.id.type.kind for e in entities})
-
-    def row(of: EntitySpec, id: Expr, *, nulled: bool) -> list[Any]:
-        columns: list[Any] = [
-            literal(str(numbers[of.token])).label("entity"),
-            literal(str(nulled).lower()).label("nulled"),
-        ]
-        for kind in kinds:
-            name, type = _ID_COLUMNS[kind]
-            value = id if of.id.type.kind is kind else sa.null()
-            columns.append(sa.cast(value, Raw(type)).label(name))
-        return columns
-
-    start = first.subquery("first")
-    found = sa.select(*row(entity, start.c[0], nulled=False)).select_from(start).cte("doomed", recursive=True)
-    branches: list[Any] = []
-    for parent, child, f, on_delete in edges:
-        table = tables.of(child).alias()
-        parent_id = found.c[_ID_COLUMNS[parent.id.type.kind][0]]
-        branch = sa.select(*row(child, table.c[child.id.stored], nulled=on_delete == "set_null"))
-        branch = branch.select_from(table).where(
-            found.c.entity == literal(str(numbers[parent.token])),
-            found.c.nulled == literal("false"),
-            table.c[f.stored] == parent_id,
-        )
-        branches.append(branch.correlate(found))
-    following = (
-        sa.union_all(*branches).lateral("following")
-        if len(branches) > 1
-        else branches[0].lateral("following")
-    )
-    names = ["entity", "nulled", *(_ID_COLUMNS[kind][0] for kind in kinds)]
-    step = sa.select(*(following.c[name] for name in names)).select_from(found.join(following, sa.true()))
-    found = found.union(step)
-    each = [found.c[name] for name in names if name != "nulled"]
-    return sa.select(*each).distinct().limit(literal(str(_TOO_MANY)))
-
-
-def _restricting(
-    tables: Tables, entity: EntitySpec, where: Callable[[Scope], Expr]
-) -> list[tuple[Constraint, Text]]:
-    """Return, for each restricting reference to the entity, the question whether a row to be deleted has such children."""
-    made: list[tuple[Constraint, Text]] = []
-    for child, f in tables.schema.children(entity):
-        if f.reference is None or f.reference.on_delete != "restrict":
-            continue
-        binds = Binds()
-        scope = Scope(tables, binds, entity, tables.of(entity))
-        condition = where(scope)
-        found = tables.of(child).alias()
-        exists = sa.exists(sa.select(literal("1")).select_from(found).where(found.c[f.stored] == scope.id))
-        statement = (
-            sa.select(literal("1")).select_from(scope.source).where(condition, exists).limit(literal("1"))
-        )
-        made.append(
-            (Constraint("reference", child, (f.name,)), binds.compile(statement, tables.dialect.core))
-        )
-    return made
-
-
 # -- claiming ----------------------------------------------------------------------------------------------------------
 
 
@@ -513,8 +354,8 @@ def claim(tables: Tables, reader: RowReader, query: Claim) -> ClaimPlan:
     places = [chosen.place(o.path).expr.label(f"k{n}") for n, o in enumerate(query.order)]
     locked = select.with_only_columns(chosen.id.label("id"), *places).limit(binds.one(query.limit))
     locked = locked.with_for_update(skip_locked=True)
-    picked = locked.cte("picked").prefix_with("MATERIALIZED")
-    written = changed.where(scope.id == picked.c.id).returning(*returned).cte("written")
+    picked = locked.cte("_dbkit_picked").prefix_with("MATERIALIZED")
+    written = changed.where(scope.id == picked.c.id).returning(*returned).cte("_dbkit_written")
     order = [
         tables.dialect.sort_key(picked.c[f"k{n}"], descending=o.descending, nullable=o.path.type.nullable)
         for n, o in enumerate(query.order)

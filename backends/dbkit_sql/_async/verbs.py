@@ -29,11 +29,12 @@ from dbkit.statement import Plan
 
 from ..binds import Text
 from ..compiler import Compiler
+from ..deletes import DeletePlan
 from ..errors import Verb, too_many
 from ..errors import reference as reference_error
 from ..reads import FindPlan
 from ..rows import RowReader
-from ..writes import BulkPlan, DeletePlan, ParentCheck
+from ..writes import BulkPlan, ParentCheck
 from .connection import AsyncConnection, AsyncWork
 
 __all__ = ["AsyncVerbs"]

@@ -212,6 +212,10 @@ class Dialect(ABC):
     def index_column(self, column: sa.Column[Any], field: FieldSpec) -> Any:
         """Return a column of an index, such that the index has the order of `sort_key`."""
 
+    @abstractmethod
+    def noted(self, statements: list[str], table: str, column: str, note: str) -> list[str]:
+        """Return a table's statements with a note about a column, both names quoted, that stays in the database."""
+
     def unique_where(self) -> Expr | None:
         """Return the predicate of unique indexes."""
         return None

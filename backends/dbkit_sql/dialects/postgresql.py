@@ -276,6 +276,9 @@ class PostgresDialect(Dialect):
         # An index serves "nulls first" only when it is declared so.
         return column.asc().nulls_first() if field.type.nullable else column
 
+    def noted(self, statements: list[str], table: str, column: str, note: str) -> list[str]:
+        return [*statements, f"COMMENT ON COLUMN {table}.{column} IS '{note}'"]
+
     def unique_where(self) -> Expr | None:
         # The planner folds it away, so the index is as good as one without a predicate. But a foreign key can only lead
         # to a unique index without one (RelationGetIndexAttrBitmap looks at the predicate as it is stored), so updating

@@ -285,6 +285,11 @@ class SqliteDialect(Dialect):
         del field
         return column
 
+    def noted(self, statements: list[str], table: str, column: str, note: str) -> list[str]:
+        # The schema table keeps the statement's text, comments and all (https://www.sqlite.org/schematab.html).
+        create, *others = statements
+        return [create.replace(f"\t{column} TEXT", f"\t{column} TEXT /* {note} */", 1), *others]
+
 
 def _path(keys: Sequence[str]) -> Expr:
     return literal("'$" + "".join(f'."{key}"' for key in keys) + "'")
