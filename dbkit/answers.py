@@ -1,94 +1,98 @@
-"""What every store says in the same words: the errors of writes that were understood and refused.
+"""What a store says no with: each error that every backend raises, in one wording.
 
-Backends raise these, so that a program, its logs and its tests read the same whatever the URL. They name classes and
-fields, which the program knows, not tables, and no values.
+A program that logs `str(error)` reads the same on SQLite as on MongoDB. Backends find out which it is, these say it.
 """
 
 from __future__ import annotations
 
-from .errors import DuplicateKey, NotFound, OutOfRange, PreconditionFailed, ReferenceViolation, TooLarge
+from .errors import (
+    ConfigurationError,
+    DuplicateKey,
+    NotFound,
+    OutOfRange,
+    PreconditionFailed,
+    ReferenceViolation,
+    TooLarge,
+)
 from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
 
 __all__ = [
-    "duplicate_key",
+    "condition_failed",
+    "duplicate",
     "missing_parent",
-    "not_found",
+    "no_row",
+    "no_table",
     "out_of_range",
-    "precondition_failed",
-    "relation_too_large",
     "row_too_large",
     "still_referenced",
+    "too_many_children",
     "too_many_rows",
 ]
 
 
-def not_found(entity: str) -> NotFound:
-    """Return the error for an id that no row has."""
+def no_row(entity: str) -> NotFound:
+    """No row of the entity has the id."""
     return NotFound(f"there is no {entity} with this id", entity=entity)
 
 
-def precondition_failed(entity: str) -> PreconditionFailed:
-    """Return the error for a row whose `where` does not hold."""
+def condition_failed(entity: str) -> PreconditionFailed:
+    """The row is there, but `where` is false."""
     return PreconditionFailed(
         f"the {entity} is there, but the condition of the write does not hold", entity=entity
     )
 
 
-def out_of_range(entity: str, field: str | None) -> OutOfRange:
-    """Return the error for a computed value outside its field's bounds; *field* is None where no one knows which."""
-    what = f"a computed value of {entity}" if field is None else f"the computed value of {entity}.{field}"
-    return OutOfRange(
-        f"{what} is outside its declared bounds; nothing was changed",
-        entity=entity,
-        field=field,
-        hint="say where= with the condition under which the change is right",
-    )
+def duplicate(entity: str, field: str | None) -> DuplicateKey:
+    """Another row has the same key; *field* names it as declared, compound ones joined by `, `."""
+    what = f"the same {field}" if field else "the same unique key"
+    return DuplicateKey(f"another {entity} has {what}", entity=entity, field=field)
 
 
-def duplicate_key(entity: str, names: str | None) -> DuplicateKey:
-    """Return the error for a unique key that is taken; *names* are its declared fields, joined by `, `."""
-    if names == "id":
-        return DuplicateKey(f"there is already a {entity} with this id", entity=entity, field="id")
-    same = "unique key" if names is None else names
-    return DuplicateKey(f"there is already a {entity} with the same {same}", entity=entity, field=names)
-
-
-def missing_parent(child: str, field: str, parent: str) -> ReferenceViolation:
-    """Return the error for a row that refers to one that is not there."""
+def missing_parent(entity: str, field: str, parent: str) -> ReferenceViolation:
+    """A row refers to one that is not there."""
     return ReferenceViolation(
-        f"{child}.{field} refers to a {parent} that is not there", entity=child, field=field
+        f"{entity}.{field} refers to a {parent} that is not there", entity=entity, field=field
     )
 
 
 def still_referenced(parent: str, child: str, field: str) -> ReferenceViolation:
-    """Return the error for a row that cannot be deleted, as others refer to it."""
+    """A row that others refer to was to be deleted; *field* is the children's."""
     return ReferenceViolation(
-        f"a {parent} is still referred to by {child}.{field}; nothing was deleted",
+        f"a {parent} that is to be deleted is still referred to by {child}.{field}",
         entity=parent,
         field=field,
-        hint="delete or change those first, or declare on_delete='cascade' or 'set_null'",
+        hint='delete the children first, or declare on_delete="cascade" or "set_null"',
     )
 
 
+def out_of_range(entity: str, field: str | None) -> OutOfRange:
+    """A computed value does not fit; *field* is None where the store does not say which."""
+    what = f"{entity}.{field}" if field else f"a field of {entity}"
+    return OutOfRange(f"the change would take {what} out of its declared bounds", entity=entity, field=field)
+
+
+def row_too_large(entity: str) -> TooLarge:
+    """An update would let a row grow beyond what every store keeps."""
+    return TooLarge(f"the change would let a {entity} grow beyond 16 MiB", entity=entity)
+
+
 def too_many_rows() -> TooLarge:
-    """Return the error for a write that would touch more rows than one operation may."""
+    """A write would touch more rows than one may."""
     return TooLarge(
         f"more than {MAX_ROWS_TOUCHED:,} rows would be touched, cascades included; nothing was written",
         hint="narrow the filter, or say batched=True, which is not atomic",
     )
 
 
-def row_too_large(entity: str) -> TooLarge:
-    """Return the error for a change that would let a row grow beyond what every store keeps."""
-    return TooLarge(
-        f"the change would let the {entity} grow beyond 16 MiB; nothing was changed", entity=entity
-    )
-
-
-def relation_too_large(view: str, relation: str) -> TooLarge:
-    """Return the error for more children than a relation without a limit returns."""
+def too_many_children(view: str, relation: str) -> TooLarge:
+    """A relation without a limit has more children of one row than are given out unasked."""
     return TooLarge(
         f"{view}.{relation} has more than {MAX_ROWS_UNASKED:,} children of one row",
         field=relation,
-        hint="give the relation a limit=, or read the children by page()",
+        hint="declare a limit: related(…, limit=…), or read the children by page()",
     )
+
+
+def no_table(stored: str) -> ConfigurationError:
+    """The table or collection is not there."""
+    return ConfigurationError(f"{stored!r} does not exist", hint="call db.create_schema() first")
