@@ -68,11 +68,13 @@ def canonical_id(spec: EntitySpec, id: object, operation: str) -> Any:
 def ids_of(spec: EntitySpec, ids: Iterable[object]) -> list[Any]:
     """Return the ids checked, without repetitions, in their order; at most 1,000."""
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
-        raise InvalidInput("get_many takes an iterable of ids", entity=spec.name, operation="get_many")
+        raise InvalidInput(
+            f"get_many on {spec.name} takes an iterable of ids", entity=spec.name, operation="get_many"
+        )
     found = list(dict.fromkeys(canonical_id(spec, id, "get_many") for id in ids))
     if len(found) > MAX_ROWS_UNASKED:
         raise TooLarge(
-            f"get_many takes at most {MAX_ROWS_UNASKED:,} ids, not {len(found):,}",
+            f"get_many on {spec.name} takes at most {MAX_ROWS_UNASKED:,} ids, not {len(found):,}",
             entity=spec.name,
             operation="get_many",
             hint="ask in several calls",
@@ -115,7 +117,7 @@ def write_filter(root: EntitySpec, filters: Sequence[object], operation: str) ->
     """Return the filter of `update_many` or `delete_many`, which must name one."""
     if not filters:
         raise InvalidInput(
-            f"{operation} needs a filter",
+            f"{operation} on {root.name} needs a filter",
             entity=root.name,
             operation=operation,
             hint=f"say {operation}(everything()) for all rows",
@@ -189,12 +191,17 @@ def group_order(group: GroupSpec, order_by: object) -> tuple[Order, ...]:
 def check_limit(limit: object, operation: str, entity: str, *, least: int = 0, most: int = MAX_LIMIT) -> int:
     """Return *limit*, an int between *least* and *most*."""
     if type(limit) is not int or not least <= limit <= most:
-        shown = f"{limit:,}" if type(limit) is int else f"a {type(limit).__name__}"
+        # An int of thousands of digits cannot be shown: Python refuses to.
+        shown = f"a {type(limit).__name__}" if type(limit) is not int else "a far greater one"
+        if type(limit) is int and abs(limit) < 2**63:
+            shown = f"{limit:,}"
+        what = "batch" if operation == "iterate" else "limit"
+        reads_more = type(limit) is int and limit > most and operation in ("find", "page")
         raise InvalidInput(
-            f"limit must be an int from {least} to {most:,}, not {shown}",
+            f"{operation} on {entity}: {what} must be an int from {least} to {most:,}, not {shown}",
             entity=entity,
             operation=operation,
-            hint="iterate() reads any number of rows" if type(limit) is int and limit > most else None,
+            hint="iterate() reads any number of rows" if reads_more else None,
         )
     return limit
 
@@ -204,7 +211,9 @@ def check_offset(offset: object, operation: str, entity: str) -> int | None:
     if offset is None or (offset == 0 and type(offset) is int):
         return None
     if type(offset) is not int or not 0 <= offset < 2**63:
-        raise InvalidInput("offset must be an int from 0 on", entity=entity, operation=operation)
+        raise InvalidInput(
+            f"{operation} on {entity}: offset must be an int from 0 on", entity=entity, operation=operation
+        )
     return offset
 
 
@@ -239,7 +248,7 @@ def rows_of(spec: EntitySpec, entities: Iterable[Any], *, batched: bool) -> list
     rows = [row_of(spec, e) for e in entities]
     if len(rows) > MAX_ROWS_TOUCHED and not batched:
         raise TooLarge(
-            f"create_many takes at most {MAX_ROWS_TOUCHED:,} rows at once, not {len(rows):,}",
+            f"create_many on {spec.name} takes at most {MAX_ROWS_TOUCHED:,} rows at once, not {len(rows):,}",
             entity=spec.name,
             operation="create_many",
             hint="batched=True writes them in several steps, each all or nothing",
@@ -275,8 +284,9 @@ def unique_key_of(spec: EntitySpec, on: object) -> UniqueKey:
 
 
 def _unique_hint(spec: EntitySpec) -> str:
-    keys = ["(" + ", ".join(f"{spec.name}.{n}" for n in key.names) + ")" for key in spec.uniques]
-    return f"declared: {', '.join([*keys, f'{spec.name}.id'])}"
+    keys = [tuple(f"{spec.name}.{n}" for n in key.names) for key in spec.uniques]
+    shown = [key[0] if len(key) == 1 else f"({', '.join(key)})" for key in keys]
+    return f"declared: {', '.join([*shown, f'{spec.name}.id'])}"
 
 
 def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Change, ...]:
@@ -284,7 +294,7 @@ def changes_of(spec: EntitySpec, changes: object, operation: str) -> tuple[Chang
     given = cast("Sequence[object]", changes if isinstance(changes, tuple | list) else (changes,))
     if not given:
         raise InvalidInput(
-            f"{operation} needs at least one change",
+            f"{operation} on {spec.name} needs at least one change",
             entity=spec.name,
             operation=operation,
             hint="e.g. User.name.set('Ada')",
