@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dbkit import Filter
+from dbkit import Filter, Unsupported
 from dbkit._async.store import AsyncStore
 
-__all__ = ["AsyncLabelled", "AsyncPager"]
+__all__ = ["AsyncLabelled", "AsyncPager", "fill"]
+
+
+async def fill(store: AsyncStore[Any], entities: Iterable[Any]) -> int:
+    """Create the entities, at once where the store can, else one by one, and return how many."""
+    rows = list(entities)
+    try:
+        return await store.create_many(rows)
+    except Unsupported:
+        for row in rows:
+            await store.create(row)
+        return len(rows)
 
 
 class AsyncLabelled:
@@ -22,7 +33,7 @@ class AsyncLabelled:
     @classmethod
     async def make(cls, store: AsyncStore[Any], **entities: Any) -> AsyncLabelled:
         """Create the entities, all at once, and remember their labels."""
-        await store.create_many(entities.values())
+        await fill(store, entities.values())
         return cls(store, entities)
 
     async def found(self, *where: Filter, **options: Any) -> str:

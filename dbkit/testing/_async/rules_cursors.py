@@ -7,12 +7,14 @@ import re
 from typing import Any
 
 from dbkit import InvalidCursor, aconnect, via
+from dbkit._async.database import AsyncDatabase
 
 from ..entities import Address, Plain, Sheet, Zoo
 from ..kit import rule
 from ..samples import KINDS, every_kind
 from ..watch import Watch, raises
 from .case import AsyncCase
+from .checks import fill
 
 
 @rule("pages")
@@ -22,8 +24,8 @@ async def cursors_are_valid_on_every_store(case: AsyncCase) -> None:
     async with case.database(Zoo) as db, aconnect("memory://", entities=[Zoo]) as other:
         await other.create_schema()
         here, there = db.store(Zoo), other.store(Zoo)
-        await here.create_many(rows)
-        await there.create_many(rows)
+        await fill(here, rows)
+        await fill(there, rows)
         orders: list[Any] = [None, via(Zoo.address_n, Address.floor).desc()]
         for kind in KINDS.values():
             if kind.is_ordered:
@@ -47,8 +49,8 @@ async def cursors_fit_filters_of_other_stores(case: AsyncCase) -> None:
     async with case.database(Sheet) as db, aconnect("memory://", entities=[Sheet]) as other:
         await other.create_schema()
         rows = [Sheet(site=n % 3, rank=n, title="x" * (n % 2)) for n in range(12)]
-        await db.store(Sheet).create_many(rows)
-        await other.store(Sheet).create_many(rows)
+        await fill(db.store(Sheet), rows)
+        await fill(other.store(Sheet), rows)
         where = (Sheet.site.in_([1, 2, None]) | Sheet.title.starts_with("x")) & ~(Sheet.rank == 4)
         first = await other.store(Sheet).page(where, order_by=Sheet.rank.desc(), limit=3)
         rest = await db.store(Sheet).page(
@@ -63,8 +65,8 @@ async def cursors_belong_to_their_query(case: AsyncCase) -> None:
     """A token of another entity, filter, value, order or direction is InvalidCursor, before a statement is sent."""
     async with case.database(Sheet, Plain) as db:
         store = db.store(Sheet)
-        await store.create_many(Sheet(rank=n, site=n % 2, title="t") for n in range(4))
-        await db.store(Plain).create_many(Plain(n=n) for n in range(4))
+        await fill(store, [Sheet(rank=n, site=n % 2, title="t") for n in range(4)])
+        await fill(db.store(Plain), [Plain(n=n) for n in range(4)])
         token = (await store.page(Sheet.title == "t", order_by=Sheet.rank, limit=2)).next_cursor
         foreign = (await db.store(Plain).page(limit=2)).next_cursor
         watch = Watch(db)
@@ -94,7 +96,7 @@ async def damaged_cursors_are_refused(case: AsyncCase) -> None:
     """Truncated, changed, foreign and strange tokens are InvalidCursor, before a statement is sent."""
     async with case.database(Plain) as db:
         store = db.store(Plain)
-        await store.create_many(Plain(n=n) for n in range(4))
+        await fill(store, [Plain(n=n) for n in range(4)])
         token = (await store.page(order_by=Plain.n, limit=2)).next_cursor
         assert token is not None
         changed = [
@@ -132,7 +134,7 @@ async def cursors_are_opaque_and_url_safe(case: AsyncCase) -> None:
     async with case.database(Plain) as db:
         store = db.store(Plain)
         names = ["", "a/b+c=d&e?f", "äöü", "😀" * 20, "\n\t", "'\"\\", "x" * 255]
-        await store.create_many(Plain(name=name, n=1) for name in names)
+        await fill(store, [Plain(name=name, n=1) for name in names])
         after, seen = None, 0
         while True:
             page = await store.page(order_by=Plain.name, limit=1, after=after)
@@ -146,19 +148,27 @@ async def cursors_are_opaque_and_url_safe(case: AsyncCase) -> None:
 
 @rule("pages")
 async def cursors_can_be_signed(case: AsyncCase) -> None:
-    """With cursor_key= a token that another key, or none, made is InvalidCursor; the same key's is valid."""
-    key, other = "k" * 32, b"another key, 16+"
+    """With cursor_key= a token that another key, or none, made is InvalidCursor; the same key's is valid on any store."""
+    key, rows = "k" * 32, [Plain(n=n) for n in range(4)]
+
+    async def token_of(db: AsyncDatabase) -> str | None:
+        return (await db.store(Plain).page(order_by=Plain.n, limit=2)).next_cursor
+
     async with case.database(Plain, cursor_key=key) as db:
-        await db.store(Plain).create_many(Plain(n=n) for n in range(4))
-        signed = (await db.store(Plain).page(order_by=Plain.n, limit=2)).next_cursor
-        async with case.connect(Plain, cursor_key=key.encode()) as again:
-            page = await again.store(Plain).page(order_by=Plain.n, limit=2, after=signed)
-            assert [e.n for e in page.items] == [2, 3]
-        async with case.connect(Plain) as unsigned, case.connect(Plain, cursor_key=other) as forger:
-            for foreign in (unsigned, forger):
-                token = (await foreign.store(Plain).page(order_by=Plain.n, limit=2)).next_cursor
+        await fill(db.store(Plain), rows)
+        signed = await token_of(db)
+        for other_key in (key.encode(), None, b"another key, 16+"):
+            async with aconnect("memory://", entities=[Plain], cursor_key=other_key) as other:
+                await other.create_schema()
+                await fill(other.store(Plain), rows)
+                token = await token_of(other)
+                if other_key == key.encode():
+                    assert token == signed
+                    page = await other.store(Plain).page(order_by=Plain.n, limit=2, after=signed)
+                    assert [e.n for e in page.items] == [2, 3]
+                    continue
                 assert token != signed
                 with raises(InvalidCursor):
                     await db.store(Plain).page(order_by=Plain.n, limit=2, after=token)
                 with raises(InvalidCursor):
-                    await foreign.store(Plain).page(order_by=Plain.n, limit=2, after=signed)
+                    await other.store(Plain).page(order_by=Plain.n, limit=2, after=signed)

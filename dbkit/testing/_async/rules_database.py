@@ -12,6 +12,7 @@ from ..kit import NotApplicable, rule
 from ..shapes import AuthorWithBooks, BookLine, PlainWithLoose, SalesByRegion
 from ..watch import Watch, raises
 from .case import AsyncCase
+from .checks import fill
 
 SECRET = "secret-7c1f"  # a value that no statement may show
 
@@ -26,7 +27,7 @@ async def statements_are_shown_without_values(case: AsyncCase) -> None:
         made = await store.create(
             Account(owner=SECRET, email=f"{SECRET}@x", note=SECRET, big=number, tags=[SECRET])
         )
-        await plain.create_many(Plain(name=f"{SECRET}{n}", n=number) for n in range(3))
+        await fill(plain, [Plain(name=f"{SECRET}{n}", n=number) for n in range(3)])
         await store.find(
             Account.owner == SECRET,
             Account.note.contains(SECRET),
@@ -68,7 +69,7 @@ async def failing_statements_are_shown(case: AsyncCase) -> None:
         assert errors, "the failing statement was not shown"
 
 
-@rule("database")
+@rule("database", needs=("query_plans",))
 async def explain_shows_the_statement(case: AsyncCase) -> None:
     """explain() has the read verbs; each returns the statement that it becomes, without values, and sends no such read."""
     async with case.database(Account) as db:
@@ -91,7 +92,7 @@ async def explain_shows_the_statement(case: AsyncCase) -> None:
             assert isinstance(plan.scans, tuple)
 
 
-@rule("database", needs=("views", "groups", "checked_references"))
+@rule("database", needs=("query_plans", "views", "groups", "checked_references"))
 async def explain_shows_views_and_groups(case: AsyncCase) -> None:
     """explain() takes what find and group take: views, relations, groups."""
     async with case.database(*FAMILY, Sale) as db:
@@ -115,13 +116,16 @@ async def indexes_serve_what_they_are_declared_for(case: AsyncCase) -> None:
     if case.store.name.startswith("memory"):
         raise NotApplicable("its indexes are for uniqueness only")
     async with case.database(Account, Sheet, Job) as db:
-        await db.store(Account).create_many(Account(owner=f"{n:05}", email=f"{n}@x") for n in range(3_000))
-        await db.store(Sheet).create_many(
-            Sheet(site=n % 50 if n % 7 else None, slug=str(n), rank=n if n % 5 else None)
-            for n in range(3_000)
+        await fill(db.store(Account), [Account(owner=f"{n:05}", email=f"{n}@x") for n in range(3_000)])
+        await fill(
+            db.store(Sheet),
+            [
+                Sheet(site=n % 50 if n % 7 else None, slug=str(n), rank=n if n % 5 else None)
+                for n in range(3_000)
+            ],
         )
-        await db.store(Job).create_many(
-            Job(rank=n, state="waiting" if n % 100 == 0 else "done") for n in range(3_000)
+        await fill(
+            db.store(Job), [Job(rank=n, state="waiting" if n % 100 == 0 else "done") for n in range(3_000)]
         )
         await _analyze(case, db)
         account, sheet, job = (db.store(e).explain() for e in (Account, Sheet, Job))
@@ -159,10 +163,8 @@ async def relations_are_read_by_an_index(case: AsyncCase) -> None:
     """Children of a few rows, and rows by their parent, are found by an index on the reference."""
     async with case.database(Plain, Loose) as db:
         parents = [Plain(n=n) for n in range(500)]
-        await db.store(Plain).create_many(parents)
-        await db.store(Loose).create_many(
-            Loose(parent=parent.id, n=n) for parent in parents for n in range(6)
-        )
+        await fill(db.store(Plain), parents)
+        await fill(db.store(Loose), [Loose(parent=parent.id, n=n) for parent in parents for n in range(6)])
         await _analyze(case, db)
         plans = [
             await db.store(Loose).explain().find(Loose.parent == parents[3].id),
@@ -173,11 +175,11 @@ async def relations_are_read_by_an_index(case: AsyncCase) -> None:
             assert "kit_loose" not in plan.scans, f"scanned: {plan.statement} {plan.raw}"
 
 
-@rule("database")
+@rule("database", needs=("snapshot_reads",))
 async def counts_take_one_round_trip(case: AsyncCase) -> None:
     """counts() gives the number of rows of each entity, in the order asked, in one statement; of none it sends none."""
     async with case.database(Plain, Loose, Sheet) as db:
-        await db.store(Plain).create_many(Plain() for _ in range(3))
+        await fill(db.store(Plain), [Plain() for _ in range(3)])
         await db.store(Loose).create(Loose())
         watch = Watch(db)
         assert await db.counts(Loose, Plain, Sheet, Plain) == [1, 3, 0, 3]
@@ -209,7 +211,7 @@ async def ping_answers(case: AsyncCase) -> None:
 async def the_drivers_connection_is_lent(case: AsyncCase) -> None:
     """native() lends the driver's own connection, which sees dbkit's rows, and takes it back."""
     async with case.database(Plain) as db:
-        await db.store(Plain).create_many(Plain(n=n) for n in range(3))
+        await fill(db.store(Plain), [Plain(n=n) for n in range(3)])
         for _ in range(20):  # more often than the pool has connections
             if case.store.name.startswith("mongo"):
                 async with db.native() as (database, _session):

@@ -11,7 +11,7 @@ from ..entities import Address, Colour, Level, Place, Plain, Sheet, Zoo
 from ..kit import rule
 from ..samples import KINDS, every_kind
 from .case import AsyncCase
-from .checks import AsyncLabelled
+from .checks import AsyncLabelled, fill
 
 
 async def _integers(db: Any) -> AsyncLabelled:
@@ -256,7 +256,7 @@ async def operators_in_values_are_values(case: AsyncCase) -> None:
     ]
     async with case.database(Plain, Sheet) as db:
         store = db.store(Plain)
-        await store.create_many(Plain(name=text, n=place) for place, text in enumerate(texts))
+        await fill(store, [Plain(name=text, n=place) for place, text in enumerate(texts)])
         for place, text in enumerate(texts):
             assert [e.n for e in await store.find(Plain.name == text)] == [place], text
             assert [e.n for e in await store.find(Plain.name.in_([text]))] == [place], text

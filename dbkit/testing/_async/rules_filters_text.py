@@ -7,7 +7,7 @@ from typing import Any
 from ..entities import Account, Sheet, Zoo
 from ..kit import rule
 from .case import AsyncCase
-from .checks import AsyncLabelled
+from .checks import AsyncLabelled, fill
 
 TEXTS = {
     "null": None,
@@ -106,7 +106,7 @@ async def prefixes_end_where_their_successors_begin(case: AsyncCase) -> None:
     ]
     async with case.database(Sheet) as db:
         store = db.store(Sheet)
-        await store.create_many(Sheet(slug=text, site=1) for text in texts)
+        await fill(store, [Sheet(slug=text, site=1) for text in texts])
         for prefix in (
             "a",
             "a\U0010ffff",

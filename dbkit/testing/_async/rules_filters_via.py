@@ -11,7 +11,7 @@ from dbkit import any_related, via
 from ..entities import FAMILY, Address, Author, Book, Chapter, Country, Loose, Number, Plain
 from ..kit import rule
 from .case import AsyncCase
-from .checks import AsyncLabelled
+from .checks import AsyncLabelled, fill
 
 NOWHERE = UUID("00000000-0000-7000-8000-00000000dead")
 
@@ -21,7 +21,7 @@ async def _loose(db: Any) -> AsyncLabelled:
     parents = {
         label: Plain(name=label, n=n) for label, n in (("null", None), ("low", 1), ("mid", 3), ("high", 5))
     }
-    await db.store(Plain).create_many(parents.values())
+    await fill(db.store(Plain), parents.values())
     return await AsyncLabelled.make(
         db.store(Loose),
         none=Loose(),
@@ -83,7 +83,8 @@ async def any_related_asks_for_a_child(case: AsyncCase) -> None:
             db.store(Plain), none=Plain(), one=Plain(n=1), two=Plain(n=2), null=Plain(n=3)
         )
         one, two, null = (rows.entities[label].id for label in ("one", "two", "null"))
-        await db.store(Loose).create_many(
+        await fill(
+            db.store(Loose),
             [
                 Loose(parent=one, label="x", n=1),
                 Loose(parent=two, label="x", n=2),
@@ -92,7 +93,7 @@ async def any_related_asks_for_a_child(case: AsyncCase) -> None:
                 Loose(parent=null, label="z", n=None),
                 Loose(parent=None, label="x", n=1),
                 Loose(parent=NOWHERE, label="x", n=1),
-            ]
+            ],
         )
         await rows.takes(any_related(Loose.parent), "one two null")
         await rows.takes(any_related(Loose.parent, Loose.label == "x"), "one two")
@@ -114,13 +115,13 @@ async def any_related_asks_for_a_child(case: AsyncCase) -> None:
 async def via_nests(case: AsyncCase) -> None:
     """Via goes through several references, into a parent's nested model, and back to the same entity."""
     async with case.database(*FAMILY) as db:
-        await db.store(Country).create_many(
-            [Country(id="DE", name="Germany", people=80), Country(id="FR", name="France")]
+        await fill(
+            db.store(Country), [Country(id="DE", name="Germany", people=80), Country(id="FR", name="France")]
         )
         ada = Author(name="Ada", country="DE", address=Address(city="Bonn", floor=2))
         bob = Author(name="Bob", country="FR", mentor=ada.id)
         cyd = Author(name="Cyd", mentor=bob.id, address=Address(city="Lyon"))
-        await db.store(Author).create_many([ada, bob, cyd])
+        await fill(db.store(Author), [ada, bob, cyd])
         rows = await AsyncLabelled.make(
             db.store(Book),
             a=Book(author=ada.id, title="A"),
@@ -159,10 +160,8 @@ async def any_related_nests(case: AsyncCase) -> None:
             Book(author=ada, title="long"),
             Book(author=bob, editor=cyd, title="short", price=Decimal("9.50")),
         )
-        await db.store(Book).create_many([long, short])
-        await db.store(Chapter).create_many(
-            [Chapter(book=long.id, pages=90), Chapter(book=short.id, pages=5)]
-        )
+        await fill(db.store(Book), [long, short])
+        await fill(db.store(Chapter), [Chapter(book=long.id, pages=90), Chapter(book=short.id, pages=5)])
         await rows.takes(any_related(Book.author, any_related(Chapter.book, Chapter.pages > 50)), "ada")
         await rows.takes(any_related(Book.author, any_related(Chapter.book)), "ada bob")
         await rows.takes(any_related(Book.author, via(Book.editor, Author.name) == "Cyd"), "bob")
@@ -180,11 +179,12 @@ async def any_related_nests(case: AsyncCase) -> None:
 async def references_hold_natural_keys(case: AsyncCase) -> None:
     """Via and any_related work over keys of text and of int, equal to the last code point and bit."""
     async with case.database(*FAMILY) as db:
-        await db.store(Country).create_many(
-            Country(id=key, name=key) for key in ("a", "A", "a ", "\u00e4", "a\u0308")
+        await fill(
+            db.store(Country), [Country(id=key, name=key) for key in ("a", "A", "a ", "\u00e4", "a\u0308")]
         )
-        await db.store(Number).create_many(
-            Number(id=key, word=str(key)) for key in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1)
+        await fill(
+            db.store(Number),
+            [Number(id=key, word=str(key)) for key in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1)],
         )
         for key in ("a", "A", "a ", "\u00e4", "a\u0308"):
             await db.store(Author).create(Author(name=f"by {key}", country=key))

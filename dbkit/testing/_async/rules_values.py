@@ -10,7 +10,7 @@ from ..entities import Account, Zoo
 from ..kit import rule
 from ..samples import KINDS, assert_same, shuffled
 from .case import AsyncCase
-from .checks import AsyncLabelled
+from .checks import AsyncLabelled, fill
 
 MAX_PIVOTS = 6
 
@@ -28,7 +28,7 @@ async def _kind(case: AsyncCase, name: str) -> None:
         rows = shuffled([*made, none])
         for entity in rows[:2]:
             assert_same(await store.create(entity), entity)
-        await store.create_many(rows[2:])
+        await fill(store, rows[2:])
         for entity in (made[0], made[-1], none):
             assert_same(await store.get(entity.id), entity)
         everything = await store.get_many(entity.id for entity in rows)
@@ -223,7 +223,7 @@ async def text_is_not_normalized(case: AsyncCase) -> None:
     names = ["a", "A", "a ", " a", "\u00e4", "a\u0308", "\uff41", "", "\u200b", "ss", "ß", "a\n"]
     async with case.database(Account) as db:
         store = db.store(Account)
-        assert await store.create_many(Account(owner=name) for name in names) == len(names)
+        assert await fill(store, [Account(owner=name) for name in names]) == len(names)
         for name in names:
             found = await store.find(Account.owner == name)
             assert [e.owner for e in found] == [name]

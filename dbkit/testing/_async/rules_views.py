@@ -25,7 +25,7 @@ from ..shapes import (
 )
 from ..watch import Watch, raises
 from .case import AsyncCase
-from .checks import AsyncPager
+from .checks import AsyncPager, fill
 
 NEEDS = ("views", "checked_references")
 NOWHERE = UUID("00000000-0000-7000-8000-00000000dead")
@@ -53,8 +53,8 @@ class Family:
         """Create them all."""
         await db.store(Country).create(self.germany)
         await db.store(Number).create(self.shop)
-        await db.store(Author).create_many([self.ada, self.bob, self.cyd])
-        await db.store(Book).create_many(self.books)
+        await fill(db.store(Author), [self.ada, self.bob, self.cyd])
+        await fill(db.store(Book), self.books)
 
 
 @rule("views", needs=("views",))
@@ -137,12 +137,13 @@ async def missing_parents_are_none(case: AsyncCase) -> None:
     """Behind an unchecked reference whose parent is missing, fields and whole parents are None."""
     async with case.database(Loose, Plain) as db:
         parent = await db.store(Plain).create(Plain(name="p"))
-        await db.store(Loose).create_many(
+        await fill(
+            db.store(Loose),
             [
                 Loose(label="a", parent=parent.id),
                 Loose(label="b", parent=NOWHERE),
                 Loose(label="c", parent=None),
-            ]
+            ],
         )
         found = await db.store(Loose).find(into=LooseLine, order_by=Loose.label)
         assert found == [
@@ -192,7 +193,7 @@ async def views_mix_parents_and_children(case: AsyncCase) -> None:
             Chapter(book=first.id, title="two", pages=2),
             Chapter(book=first.id, title="one", pages=1),
         ]
-        await db.store(Chapter).create_many(chapters)
+        await fill(db.store(Chapter), chapters)
         found = await db.store(Book).find(Book.title < "c", into=BookWithChapters, order_by=Book.title)
         assert found == [
             BookWithChapters(id=first.id, author="Ada", writer=family.ada, chapters=chapters[::-1]),
@@ -205,11 +206,14 @@ async def related_follows_unchecked_references(case: AsyncCase) -> None:
     """Related works over references that are not checked, and over many rows at once."""
     async with case.database(Plain, Loose) as db:
         parents = [Plain(n=n) for n in range(120)]
-        await db.store(Plain).create_many(parents)
-        await db.store(Loose).create_many(
-            Loose(parent=parent.id, label=label)
-            for place, parent in enumerate(parents)
-            for label in "cab"[: place % 4]
+        await fill(db.store(Plain), parents)
+        await fill(
+            db.store(Loose),
+            [
+                Loose(parent=parent.id, label=label)
+                for place, parent in enumerate(parents)
+                for label in "cab"[: place % 4]
+            ],
         )
         found = await db.store(Plain).find(into=PlainWithLoose, order_by=Plain.n)
         labels = ["".join(child.label for child in parent.children) for parent in found]
@@ -221,9 +225,9 @@ async def children_are_not_cut_off_silently(case: AsyncCase) -> None:
     """Related without a limit gives 1,000 children a row, and raises TooLarge beyond."""
     async with case.database(*FAMILY) as db:
         ada, bob = Author(name="Ada"), Author(name="Bob")
-        await db.store(Author).create_many([ada, bob])
-        await db.store(Book).create_many(Book(author=ada.id, sold=n) for n in range(1_000))
-        await db.store(Book).create_many(Book(author=bob.id, sold=n) for n in range(3))
+        await fill(db.store(Author), [ada, bob])
+        await fill(db.store(Book), [Book(author=ada.id, sold=n) for n in range(1_000)])
+        await fill(db.store(Book), [Book(author=bob.id, sold=n) for n in range(3)])
         found = await db.store(Author).find(into=AuthorWithAllBooks, order_by=Author.name)
         assert [len(author.books) for author in found] == [1_000, 3]
         assert [book.sold for book in found[0].books] == list(range(1_000))

@@ -3,13 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dbkit import Filter
+from dbkit import Filter, Unsupported
 from dbkit._sync.store import Store
 
-__all__ = ["Labelled", "Pager"]
+__all__ = ["Labelled", "Pager", "fill"]
+
+
+def fill(store: Store[Any], entities: Iterable[Any]) -> int:
+    """Create the entities, at once where the store can, else one by one, and return how many."""
+    rows = list(entities)
+    try:
+        return store.create_many(rows)
+    except Unsupported:
+        for row in rows:
+            store.create(row)
+        return len(rows)
 
 
 class Labelled:
@@ -23,7 +34,7 @@ class Labelled:
     @classmethod
     def make(cls, store: Store[Any], **entities: Any) -> Labelled:
         """Create the entities, all at once, and remember their labels."""
-        store.create_many(entities.values())
+        fill(store, entities.values())
         return cls(store, entities)
 
     def found(self, *where: Filter, **options: Any) -> str:

@@ -13,6 +13,7 @@ from ..kit import NotApplicable, rule
 from ..shapes import AuthorWithBooks, BookLine, PlainWithLoose, SalesByRegion
 from ..watch import Watch, raises
 from .case import Case
+from .checks import fill
 
 SECRET = "secret-7c1f"  # a value that no statement may show
 
@@ -27,7 +28,7 @@ def statements_are_shown_without_values(case: Case) -> None:
         made = store.create(
             Account(owner=SECRET, email=f"{SECRET}@x", note=SECRET, big=number, tags=[SECRET])
         )
-        plain.create_many(Plain(name=f"{SECRET}{n}", n=number) for n in range(3))
+        fill(plain, [Plain(name=f"{SECRET}{n}", n=number) for n in range(3)])
         store.find(
             Account.owner == SECRET,
             Account.note.contains(SECRET),
@@ -69,7 +70,7 @@ def failing_statements_are_shown(case: Case) -> None:
         assert errors, "the failing statement was not shown"
 
 
-@rule("database")
+@rule("database", needs=("query_plans",))
 def explain_shows_the_statement(case: Case) -> None:
     """explain() has the read verbs; each returns the statement that it becomes, without values, and sends no such read."""
     with case.database(Account) as db:
@@ -92,7 +93,7 @@ def explain_shows_the_statement(case: Case) -> None:
             assert isinstance(plan.scans, tuple)
 
 
-@rule("database", needs=("views", "groups", "checked_references"))
+@rule("database", needs=("query_plans", "views", "groups", "checked_references"))
 def explain_shows_views_and_groups(case: Case) -> None:
     """explain() takes what find and group take: views, relations, groups."""
     with case.database(*FAMILY, Sale) as db:
@@ -116,13 +117,16 @@ def indexes_serve_what_they_are_declared_for(case: Case) -> None:
     if case.store.name.startswith("memory"):
         raise NotApplicable("its indexes are for uniqueness only")
     with case.database(Account, Sheet, Job) as db:
-        db.store(Account).create_many(Account(owner=f"{n:05}", email=f"{n}@x") for n in range(3_000))
-        db.store(Sheet).create_many(
-            Sheet(site=n % 50 if n % 7 else None, slug=str(n), rank=n if n % 5 else None)
-            for n in range(3_000)
+        fill(db.store(Account), [Account(owner=f"{n:05}", email=f"{n}@x") for n in range(3_000)])
+        fill(
+            db.store(Sheet),
+            [
+                Sheet(site=n % 50 if n % 7 else None, slug=str(n), rank=n if n % 5 else None)
+                for n in range(3_000)
+            ],
         )
-        db.store(Job).create_many(
-            Job(rank=n, state="waiting" if n % 100 == 0 else "done") for n in range(3_000)
+        fill(
+            db.store(Job), [Job(rank=n, state="waiting" if n % 100 == 0 else "done") for n in range(3_000)]
         )
         _analyze(case, db)
         account, sheet, job = (db.store(e).explain() for e in (Account, Sheet, Job))
@@ -160,10 +164,8 @@ def relations_are_read_by_an_index(case: Case) -> None:
     """Children of a few rows, and rows by their parent, are found by an index on the reference."""
     with case.database(Plain, Loose) as db:
         parents = [Plain(n=n) for n in range(500)]
-        db.store(Plain).create_many(parents)
-        db.store(Loose).create_many(
-            Loose(parent=parent.id, n=n) for parent in parents for n in range(6)
-        )
+        fill(db.store(Plain), parents)
+        fill(db.store(Loose), [Loose(parent=parent.id, n=n) for parent in parents for n in range(6)])
         _analyze(case, db)
         plans = [
             db.store(Loose).explain().find(Loose.parent == parents[3].id),
@@ -174,11 +176,11 @@ def relations_are_read_by_an_index(case: Case) -> None:
             assert "kit_loose" not in plan.scans, f"scanned: {plan.statement} {plan.raw}"
 
 
-@rule("database")
+@rule("database", needs=("snapshot_reads",))
 def counts_take_one_round_trip(case: Case) -> None:
     """counts() gives the number of rows of each entity, in the order asked, in one statement; of none it sends none."""
     with case.database(Plain, Loose, Sheet) as db:
-        db.store(Plain).create_many(Plain() for _ in range(3))
+        fill(db.store(Plain), [Plain() for _ in range(3)])
         db.store(Loose).create(Loose())
         watch = Watch(db)
         assert db.counts(Loose, Plain, Sheet, Plain) == [1, 3, 0, 3]
@@ -210,7 +212,7 @@ def ping_answers(case: Case) -> None:
 def the_drivers_connection_is_lent(case: Case) -> None:
     """native() lends the driver's own connection, which sees dbkit's rows, and takes it back."""
     with case.database(Plain) as db:
-        db.store(Plain).create_many(Plain(n=n) for n in range(3))
+        fill(db.store(Plain), [Plain(n=n) for n in range(3)])
         for _ in range(20):  # more often than the pool has connections
             if case.store.name.startswith("mongo"):
                 with db.native() as (database, _session):

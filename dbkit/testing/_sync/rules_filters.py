@@ -12,7 +12,7 @@ from ..entities import Address, Colour, Level, Place, Plain, Sheet, Zoo
 from ..kit import rule
 from ..samples import KINDS, every_kind
 from .case import Case
-from .checks import Labelled
+from .checks import Labelled, fill
 
 
 def _integers(db: Any) -> Labelled:
@@ -257,7 +257,7 @@ def operators_in_values_are_values(case: Case) -> None:
     ]
     with case.database(Plain, Sheet) as db:
         store = db.store(Plain)
-        store.create_many(Plain(name=text, n=place) for place, text in enumerate(texts))
+        fill(store, [Plain(name=text, n=place) for place, text in enumerate(texts)])
         for place, text in enumerate(texts):
             assert [e.n for e in store.find(Plain.name == text)] == [place], text
             assert [e.n for e in store.find(Plain.name.in_([text]))] == [place], text

@@ -8,7 +8,7 @@ from typing import Any
 from ..entities import Account, Sheet, Zoo
 from ..kit import rule
 from .case import Case
-from .checks import Labelled
+from .checks import Labelled, fill
 
 TEXTS = {
     "null": None,
@@ -107,7 +107,7 @@ def prefixes_end_where_their_successors_begin(case: Case) -> None:
     ]
     with case.database(Sheet) as db:
         store = db.store(Sheet)
-        store.create_many(Sheet(slug=text, site=1) for text in texts)
+        fill(store, [Sheet(slug=text, site=1) for text in texts])
         for prefix in (
             "a",
             "a\U0010ffff",

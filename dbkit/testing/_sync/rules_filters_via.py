@@ -12,7 +12,7 @@ from dbkit import any_related, via
 from ..entities import FAMILY, Address, Author, Book, Chapter, Country, Loose, Number, Plain
 from ..kit import rule
 from .case import Case
-from .checks import Labelled
+from .checks import Labelled, fill
 
 NOWHERE = UUID("00000000-0000-7000-8000-00000000dead")
 
@@ -22,7 +22,7 @@ def _loose(db: Any) -> Labelled:
     parents = {
         label: Plain(name=label, n=n) for label, n in (("null", None), ("low", 1), ("mid", 3), ("high", 5))
     }
-    db.store(Plain).create_many(parents.values())
+    fill(db.store(Plain), parents.values())
     return Labelled.make(
         db.store(Loose),
         none=Loose(),
@@ -84,7 +84,8 @@ def any_related_asks_for_a_child(case: Case) -> None:
             db.store(Plain), none=Plain(), one=Plain(n=1), two=Plain(n=2), null=Plain(n=3)
         )
         one, two, null = (rows.entities[label].id for label in ("one", "two", "null"))
-        db.store(Loose).create_many(
+        fill(
+            db.store(Loose),
             [
                 Loose(parent=one, label="x", n=1),
                 Loose(parent=two, label="x", n=2),
@@ -93,7 +94,7 @@ def any_related_asks_for_a_child(case: Case) -> None:
                 Loose(parent=null, label="z", n=None),
                 Loose(parent=None, label="x", n=1),
                 Loose(parent=NOWHERE, label="x", n=1),
-            ]
+            ],
         )
         rows.takes(any_related(Loose.parent), "one two null")
         rows.takes(any_related(Loose.parent, Loose.label == "x"), "one two")
@@ -115,13 +116,13 @@ def any_related_asks_for_a_child(case: Case) -> None:
 def via_nests(case: Case) -> None:
     """Via goes through several references, into a parent's nested model, and back to the same entity."""
     with case.database(*FAMILY) as db:
-        db.store(Country).create_many(
-            [Country(id="DE", name="Germany", people=80), Country(id="FR", name="France")]
+        fill(
+            db.store(Country), [Country(id="DE", name="Germany", people=80), Country(id="FR", name="France")]
         )
         ada = Author(name="Ada", country="DE", address=Address(city="Bonn", floor=2))
         bob = Author(name="Bob", country="FR", mentor=ada.id)
         cyd = Author(name="Cyd", mentor=bob.id, address=Address(city="Lyon"))
-        db.store(Author).create_many([ada, bob, cyd])
+        fill(db.store(Author), [ada, bob, cyd])
         rows = Labelled.make(
             db.store(Book),
             a=Book(author=ada.id, title="A"),
@@ -160,10 +161,8 @@ def any_related_nests(case: Case) -> None:
             Book(author=ada, title="long"),
             Book(author=bob, editor=cyd, title="short", price=Decimal("9.50")),
         )
-        db.store(Book).create_many([long, short])
-        db.store(Chapter).create_many(
-            [Chapter(book=long.id, pages=90), Chapter(book=short.id, pages=5)]
-        )
+        fill(db.store(Book), [long, short])
+        fill(db.store(Chapter), [Chapter(book=long.id, pages=90), Chapter(book=short.id, pages=5)])
         rows.takes(any_related(Book.author, any_related(Chapter.book, Chapter.pages > 50)), "ada")
         rows.takes(any_related(Book.author, any_related(Chapter.book)), "ada bob")
         rows.takes(any_related(Book.author, via(Book.editor, Author.name) == "Cyd"), "bob")
@@ -181,11 +180,12 @@ def any_related_nests(case: Case) -> None:
 def references_hold_natural_keys(case: Case) -> None:
     """Via and any_related work over keys of text and of int, equal to the last code point and bit."""
     with case.database(*FAMILY) as db:
-        db.store(Country).create_many(
-            Country(id=key, name=key) for key in ("a", "A", "a ", "\u00e4", "a\u0308")
+        fill(
+            db.store(Country), [Country(id=key, name=key) for key in ("a", "A", "a ", "\u00e4", "a\u0308")]
         )
-        db.store(Number).create_many(
-            Number(id=key, word=str(key)) for key in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1)
+        fill(
+            db.store(Number),
+            [Number(id=key, word=str(key)) for key in (0, -1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1)],
         )
         for key in ("a", "A", "a ", "\u00e4", "a\u0308"):
             db.store(Author).create(Author(name=f"by {key}", country=key))

@@ -28,6 +28,7 @@ from ..shapes import (
 )
 from ..watch import raises
 from .case import Case
+from .checks import fill
 
 NEEDS = ("groups",)
 
@@ -54,7 +55,8 @@ def groups_over_nothing(case: Case) -> None:
 def figures_leave_nulls_out(case: Case) -> None:
     """sum, avg, min, max and count_distinct leave nulls out; over nulls alone they are as over nothing; count counts rows."""
     with case.database(Sale) as db:
-        db.store(Sale).create_many(
+        fill(
+            db.store(Sale),
             [
                 Sale(region="n", product=1, units=3, amount=Decimal("1.5")),
                 Sale(region="n", product=1, units=None, amount=None),
@@ -62,7 +64,7 @@ def figures_leave_nulls_out(case: Case) -> None:
                 Sale(region="n", product=None, units=None),
                 Sale(region="null"),
                 Sale(region="null"),
-            ]
+            ],
         )
         n, null = db.store(Sale).group(SalesByRegion)
         assert_same(
@@ -84,14 +86,12 @@ def int_sums_are_exact_at_any_size(case: Case) -> None:
     with case.database(Sale) as db:
         store = db.store(Sale)
         most, least = 2**63 - 1, -(2**63)
-        store.create_many([Sale(region="up", units=most) for _ in range(11)])
-        store.create_many([Sale(region="down", units=least) for _ in range(7)])
-        store.create_many(
-            Sale(region="cancel", units=units) for units in (most, 3, least, most, least, 2**53 + 1)
+        fill(store, [Sale(region="up", units=most) for _ in range(11)])
+        fill(store, [Sale(region="down", units=least) for _ in range(7)])
+        fill(
+            store, [Sale(region="cancel", units=units) for units in (most, 3, least, most, least, 2**53 + 1)]
         )
-        store.create_many(
-            Sale(region="small", units=units) for units in (-1, -1, 1, -(2**32), 2**32 - 1)
-        )
+        fill(store, [Sale(region="small", units=units) for units in (-1, -1, 1, -(2**32), 2**32 - 1)])
         found = {g.region: g.units for g in store.group(SalesByRegion)}
         assert_same(found, {"up": 11 * most, "down": 7 * least, "cancel": 2**53 + 2, "small": -2})
         (total,) = store.group(SalesTotal)
@@ -109,22 +109,20 @@ def _average(total: int, count: int, places: int) -> Decimal:
 
 @rule("groups", needs=NEEDS)
 def decimal_sums_are_exact_at_any_size(case: Case) -> None:
-    """Sums of Decimals are exact: a thousand 0.1s are 100, and those of 18 digits go beyond 18."""
+    """Sums of Decimals are exact: two hundred 0.1s are 20, and those of 18 digits go beyond 18."""
     with case.database(Sale) as db:
         store = db.store(Sale)
         most = Decimal("99999999999999.9999")
-        store.create_many([Sale(region="tenth", amount=Decimal("0.1")) for _ in range(1_000)])
-        store.create_many([Sale(region="up", amount=most) for _ in range(12)])
-        store.create_many(
-            [Sale(region="zero", amount=amount) for amount in (most, Decimal("0.0001"), -most)]
-        )
+        fill(store, [Sale(region="tenth", amount=Decimal("0.1")) for _ in range(200)])
+        fill(store, [Sale(region="up", amount=most) for _ in range(12)])
+        fill(store, [Sale(region="zero", amount=amount) for amount in (most, Decimal("0.0001"), -most)])
         found = {g.region: g.amount for g in store.group(SalesByRegion)}
         assert_same(
             found,
-            {"tenth": Decimal("100.0000"), "up": Decimal("1199999999999999.9988"), "zero": Decimal("0.0001")},
+            {"tenth": Decimal("20.0000"), "up": Decimal("1199999999999999.9988"), "zero": Decimal("0.0001")},
         )
         (total,) = store.group(SalesTotal)
-        assert_same(total.amount, Decimal("1200000000000099.9989"))
+        assert_same(total.amount, Decimal("1200000000000019.9989"))
 
 
 @rule("groups", needs=NEEDS)
@@ -144,13 +142,16 @@ def averages_are_half_even(case: Case) -> None:
     with case.database(Sale) as db:
         store = db.store(Sale)
         for place, (units, _) in enumerate(cases):
-            store.create_many(Sale(product=place, units=n) for n in units)
+            fill(store, [Sale(product=place, units=n) for n in units])
         for place, (_, expected) in enumerate(cases):
             (total,) = store.group(SalesTotal, Sale.product == place)
             assert_same(total.mean_units, Decimal(expected), str(cases[place][0][:3]))
-        store.create_many(
-            Sale(product=-1, amount=amount)
-            for amount in (Decimal("0.0001"), Decimal("0.0002"), Decimal("0.0002"))
+        fill(
+            store,
+            [
+                Sale(product=-1, amount=amount)
+                for amount in (Decimal("0.0001"), Decimal("0.0002"), Decimal("0.0002"))
+            ],
         )
         (total,) = store.group(SalesTotal, Sale.product == -1)
         assert_same(total.mean_amount, Decimal("0.0001666667"))
@@ -159,9 +160,9 @@ def averages_are_half_even(case: Case) -> None:
 @rule("groups", needs=NEEDS)
 def float_sums_hold_within_their_bound(case: Case) -> None:
     """Float sums and averages hold within 1e-12 of the sum of magnitudes, and come back as floats."""
-    weights = [0.1] * 1_000 + [1e15, -1e15, 3.25, -0.1]
+    weights = [0.1] * 200 + [1e15, -1e15, 3.25, -0.1]
     with case.database(Sale) as db:
-        db.store(Sale).create_many(Sale(weight=w) for w in [*weights, None])
+        fill(db.store(Sale), [Sale(weight=w) for w in [*weights, None]])
         (found,) = db.store(Sale).group(SalesWeight)
         bound = 1e-12 * math.fsum(map(abs, weights))
         assert isinstance(found.total, float)
@@ -187,7 +188,7 @@ def null_keys_are_one_group(case: Case) -> None:
     ]
     with case.database(Sale) as db:
         rows = [Sale(region=region, product=product) for region, product in pairs for _ in range(2)]
-        db.store(Sale).create_many(shuffled(rows))
+        fill(db.store(Sale), shuffled(rows))
         found = [(g.region, g.product, g.rows) for g in db.store(Sale).group(SalesByRegionAndProduct)]
         expected = [
             (None, None, 2), (None, 2, 2), ("", None, 2), ("", 1, 2), ("A", 1, 2), ("a", 1, 2), ("a", 9, 2), ("a", 10, 2),
@@ -208,7 +209,7 @@ def groups_are_ordered_totally(case: Case) -> None:
             ("c", [None]),
             ("d", [2**63 - 1, 2**63 - 1]),
         ):
-            store.create_many(Sale(region=region, units=n) for n in units)
+            fill(store, [Sale(region=region, units=n) for n in units])
 
         def regions(**options: Any) -> list[Any]:
             return [g.region for g in store.group(SalesByRegion, **options)]
@@ -238,8 +239,9 @@ def having_filters_groups(case: Case) -> None:
         store = db.store(Sale)
         most = 2**63 - 1
         for region, units in (("a", [1, 5]), ("b", [6]), (None, [3, 3]), ("c", [None]), ("d", [most, most])):
-            store.create_many(
-                Sale(region=region, units=n, amount=Decimal(n) if n and n < 9 else None) for n in units
+            fill(
+                store,
+                [Sale(region=region, units=n, amount=Decimal(n) if n and n < 9 else None) for n in units],
             )
 
         def regions(having: Any, *where: Any) -> list[Any]:
@@ -284,7 +286,7 @@ def groups_are_not_cut_off_silently(case: Case) -> None:
     """Group without a limit gives 1,000 groups, and raises TooLarge beyond; a limit gives more."""
     with case.database(Sale) as db:
         store = db.store(Sale)
-        store.create_many(Sale(product=n) for n in range(1_001))
+        fill(store, [Sale(product=n) for n in range(1_001)])
         with raises(TooLarge):
             store.group(SalesByRegionAndProduct)
         assert len(store.group(SalesByRegionAndProduct, Sale.product > 0)) == 1_000
@@ -343,8 +345,9 @@ def calendar_keys_group_order_and_filter(case: Case) -> None:
     with case.database(Sale) as db:
         store = db.store(Sale)
         made = [datetime.fromisoformat(m) if m else None for m in moments]
-        store.create_many(
-            Sale(returned_at=m, sold_at=m or datetime(2026, 3, 2, tzinfo=UTC)) for m in shuffled(made)
+        fill(
+            store,
+            [Sale(returned_at=m, sold_at=m or datetime(2026, 3, 2, tzinfo=UTC)) for m in shuffled(made)],
         )
         found = [(g.on, g.rows) for g in store.group(ReturnsByMonth)]
         assert found == [(None, 2), (date(1968, 2, 1), 1), (date(2026, 3, 1), 2), (date(2026, 4, 1), 1)]
@@ -364,7 +367,7 @@ def every_kind_can_be_a_key(case: Case) -> None:
     low, again, high, none = every_kind(0), every_kind(0), every_kind(2), Zoo()
     with case.database(Zoo) as db:
         store = db.store(Zoo)
-        store.create_many([high, low, none, again])
+        fill(store, [high, low, none, again])
         found = store.group(ZooByEverything)
         assert [g.rows for g in found] == [1, 2, 1]
         for group, row in zip(found, (none, low, high), strict=True):
@@ -399,10 +402,13 @@ def keys_reach_parents(case: Case) -> None:
     with case.database(*FAMILY) as db:
         db.store(Country).create(Country(id="DE", name="Germany"))
         ada, bob, cyd = Author(name="Ada", country="DE"), Author(name="Bob", country="DE"), Author(name="Cyd")
-        db.store(Author).create_many([ada, bob, cyd])
-        db.store(Book).create_many(
-            Book(author=author.id, sold=sold)
-            for author, sold in ((ada, 3), (ada, 4), (bob, 0), (cyd, 7), (cyd, 1))
+        fill(db.store(Author), [ada, bob, cyd])
+        fill(
+            db.store(Book),
+            [
+                Book(author=author.id, sold=sold)
+                for author, sold in ((ada, 3), (ada, 4), (bob, 0), (cyd, 7), (cyd, 1))
+            ],
         )
         found = db.store(Book).group(BooksByAuthor)
         assert [(g.author, g.country, g.books, g.sold) for g in found] == [

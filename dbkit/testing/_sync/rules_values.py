@@ -11,7 +11,7 @@ from ..entities import Account, Zoo
 from ..kit import rule
 from ..samples import KINDS, assert_same, shuffled
 from .case import Case
-from .checks import Labelled
+from .checks import Labelled, fill
 
 MAX_PIVOTS = 6
 
@@ -29,7 +29,7 @@ def _kind(case: Case, name: str) -> None:
         rows = shuffled([*made, none])
         for entity in rows[:2]:
             assert_same(store.create(entity), entity)
-        store.create_many(rows[2:])
+        fill(store, rows[2:])
         for entity in (made[0], made[-1], none):
             assert_same(store.get(entity.id), entity)
         everything = store.get_many(entity.id for entity in rows)
@@ -224,7 +224,7 @@ def text_is_not_normalized(case: Case) -> None:
     names = ["a", "A", "a ", " a", "\u00e4", "a\u0308", "\uff41", "", "\u200b", "ss", "ß", "a\n"]
     with case.database(Account) as db:
         store = db.store(Account)
-        assert store.create_many(Account(owner=name) for name in names) == len(names)
+        assert fill(store, [Account(owner=name) for name in names]) == len(names)
         for name in names:
             found = store.find(Account.owner == name)
             assert [e.owner for e in found] == [name]

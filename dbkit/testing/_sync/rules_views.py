@@ -26,7 +26,7 @@ from ..shapes import (
 )
 from ..watch import Watch, raises
 from .case import Case
-from .checks import Pager
+from .checks import Pager, fill
 
 NEEDS = ("views", "checked_references")
 NOWHERE = UUID("00000000-0000-7000-8000-00000000dead")
@@ -54,8 +54,8 @@ class Family:
         """Create them all."""
         db.store(Country).create(self.germany)
         db.store(Number).create(self.shop)
-        db.store(Author).create_many([self.ada, self.bob, self.cyd])
-        db.store(Book).create_many(self.books)
+        fill(db.store(Author), [self.ada, self.bob, self.cyd])
+        fill(db.store(Book), self.books)
 
 
 @rule("views", needs=("views",))
@@ -138,12 +138,13 @@ def missing_parents_are_none(case: Case) -> None:
     """Behind an unchecked reference whose parent is missing, fields and whole parents are None."""
     with case.database(Loose, Plain) as db:
         parent = db.store(Plain).create(Plain(name="p"))
-        db.store(Loose).create_many(
+        fill(
+            db.store(Loose),
             [
                 Loose(label="a", parent=parent.id),
                 Loose(label="b", parent=NOWHERE),
                 Loose(label="c", parent=None),
-            ]
+            ],
         )
         found = db.store(Loose).find(into=LooseLine, order_by=Loose.label)
         assert found == [
@@ -193,7 +194,7 @@ def views_mix_parents_and_children(case: Case) -> None:
             Chapter(book=first.id, title="two", pages=2),
             Chapter(book=first.id, title="one", pages=1),
         ]
-        db.store(Chapter).create_many(chapters)
+        fill(db.store(Chapter), chapters)
         found = db.store(Book).find(Book.title < "c", into=BookWithChapters, order_by=Book.title)
         assert found == [
             BookWithChapters(id=first.id, author="Ada", writer=family.ada, chapters=chapters[::-1]),
@@ -206,11 +207,14 @@ def related_follows_unchecked_references(case: Case) -> None:
     """Related works over references that are not checked, and over many rows at once."""
     with case.database(Plain, Loose) as db:
         parents = [Plain(n=n) for n in range(120)]
-        db.store(Plain).create_many(parents)
-        db.store(Loose).create_many(
-            Loose(parent=parent.id, label=label)
-            for place, parent in enumerate(parents)
-            for label in "cab"[: place % 4]
+        fill(db.store(Plain), parents)
+        fill(
+            db.store(Loose),
+            [
+                Loose(parent=parent.id, label=label)
+                for place, parent in enumerate(parents)
+                for label in "cab"[: place % 4]
+            ],
         )
         found = db.store(Plain).find(into=PlainWithLoose, order_by=Plain.n)
         labels = ["".join(child.label for child in parent.children) for parent in found]
@@ -222,9 +226,9 @@ def children_are_not_cut_off_silently(case: Case) -> None:
     """Related without a limit gives 1,000 children a row, and raises TooLarge beyond."""
     with case.database(*FAMILY) as db:
         ada, bob = Author(name="Ada"), Author(name="Bob")
-        db.store(Author).create_many([ada, bob])
-        db.store(Book).create_many(Book(author=ada.id, sold=n) for n in range(1_000))
-        db.store(Book).create_many(Book(author=bob.id, sold=n) for n in range(3))
+        fill(db.store(Author), [ada, bob])
+        fill(db.store(Book), [Book(author=ada.id, sold=n) for n in range(1_000)])
+        fill(db.store(Book), [Book(author=bob.id, sold=n) for n in range(3)])
         found = db.store(Author).find(into=AuthorWithAllBooks, order_by=Author.name)
         assert [len(author.books) for author in found] == [1_000, 3]
         assert [book.sold for book in found[0].books] == list(range(1_000))
