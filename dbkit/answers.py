@@ -65,15 +65,14 @@ def still_referenced(parent: str, child: str, field: str) -> ReferenceViolation:
     )
 
 
-def out_of_range(entity: str, field: str | None) -> OutOfRange:
+def out_of_range(field: str | None) -> OutOfRange:
     """A computed value does not fit; *field* is None where the store does not say which."""
-    what = f"{entity}.{field}" if field else f"a field of {entity}"
-    return OutOfRange(f"the change would take {what} out of its declared bounds", entity=entity, field=field)
+    return OutOfRange(f"the change would take {field or 'a value'} out of its declared bounds", field=field)
 
 
-def row_too_large(entity: str) -> TooLarge:
+def row_too_large() -> TooLarge:
     """An update would let a row grow beyond what every store keeps."""
-    return TooLarge(f"the change would let a {entity} grow beyond 16 MiB", entity=entity)
+    return TooLarge("the change would let the row grow beyond 16 MiB")
 
 
 def too_many_rows() -> TooLarge:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from dbkit.errors import DuplicateKey, ReferenceViolation, TooLarge
+from dbkit.answers import duplicate, missing_parent, still_referenced, too_many_rows
 from dbkit.options import MAX_ROWS_TOUCHED
 
 from .evaluate import Row
 from .tables import Link, Table, Unique, Version, Work, changed_meanwhile, key_of
 
-__all__ = ["check_parents", "delete", "insert", "replace", "too_many"]
+__all__ = ["check_parents", "delete", "insert", "replace"]
 
 
 def insert(work: Work, table: Table, row: Row) -> None:
@@ -28,7 +28,7 @@ def insert(work: Work, table: Table, row: Row) -> None:
     """
     id = row[table.id]
     if work.row(table.name, id) is not None:
-        raise DuplicateKey(f"a row with the same id is already in {table.name!r}", field=table.id_name)
+        raise duplicate(table.entity, table.id_name)
     _check_uniques(work, table, row)
     work.write(table, id, row)
 
@@ -63,7 +63,7 @@ def _check_taken(
 ) -> None:
     taken = key_of(work.seen(chain), unique.columns) == key
     if taken and work.sees(chain[-1]):
-        raise DuplicateKey(f"another row of {table.name!r} has the same {unique.names}", field=unique.names)
+        raise duplicate(table.entity, unique.names)
     # Others took the key or gave it up since the snapshot, and may yet undo that.
     if taken or any(key_of(version.row, unique.columns) == key for version in _unseen(work, chain)):
         raise changed_meanwhile(table)
@@ -107,9 +107,7 @@ def _check_parent(work: Work, table: Table, link: Link, id: Any) -> None:
     elif any(version.row is not None and version.writer.committed is not None for version in newer):
         raise changed_meanwhile(parent)
     else:
-        raise ReferenceViolation(
-            f"{table.name}.{link.name} refers to a row that is not in {parent.name!r}", field=link.name
-        )
+        raise missing_parent(table.entity, link.name, parent.entity)
 
 
 def delete(work: Work, table: Table, ids: Iterable[Any]) -> None:
@@ -151,9 +149,7 @@ def delete(work: Work, table: Table, ids: Iterable[Any]) -> None:
     for child, link, child_id, id in restricting:
         row = work.row(child.name, child_id)
         if row is not None and row[link.column] == id:
-            raise ReferenceViolation(
-                f"a row of {link.parent!r} is still referenced by {child.name}.{link.name}", field=link.name
-            )
+            raise still_referenced(work.tables.table(link.parent).entity, child.entity, link.name)
 
 
 def _children(work: Work, child: Table, link: Link, id: Any) -> Iterator[Any]:
@@ -169,12 +165,4 @@ def _children(work: Work, child: Table, link: Link, id: Any) -> Iterator[Any]:
 
 def _check_count(*touched: Collection[Any]) -> None:
     if sum(map(len, touched)) > MAX_ROWS_TOUCHED:
-        raise too_many()
-
-
-def too_many() -> TooLarge:
-    """Return the error for a write that would touch more rows than one operation may."""
-    return TooLarge(
-        f"more than {MAX_ROWS_TOUCHED:,} rows would be touched, cascades included; nothing was written",
-        hint="narrow the filter, or say batched=True, which is not atomic",
-    )
+        raise too_many_rows()

@@ -17,6 +17,7 @@ from decimal import Context, Decimal, localcontext
 from enum import Enum
 from typing import Any, Protocol, TypeGuard
 
+from dbkit.answers import out_of_range
 from dbkit.errors import OutOfRange
 from dbkit.query import (
     And,
@@ -308,7 +309,7 @@ def _changed(row: Row, change: Change, rows: Rows) -> Any:
         return None if elements is None else [item for item in elements if not same(item, element)]
     longer = [*(elements or ()), element]
     if field.type.max_length is not None and len(longer) > field.type.max_length:
-        raise _out_of_range(field)
+        raise out_of_range(field.name)
     return longer
 
 
@@ -334,30 +335,26 @@ def _on_the_way(value: Any, type: ValueType, field: FieldSpec) -> Any:
     """Return a result of arithmetic in canonical form; it must fit into 64 bits, a Decimal as the scaled int."""
     if type.kind is Kind.FLOAT:
         if not math.isfinite(value):
-            raise _out_of_range(field)
+            raise out_of_range(field.name)
         return value + 0.0
     scaled = int(value * type.scale) if type.kind is Kind.DECIMAL else value
     if not INT_MIN <= scaled <= INT_MAX:
-        raise _out_of_range(field)
+        raise out_of_range(field.name)
     return Decimal(scaled).scaleb(-type.decimal_places) if type.kind is Kind.DECIMAL else value
 
 
 def _within_bounds(value: Any, field: FieldSpec) -> Any:
     if value is None:
         if not field.type.nullable:
-            raise _out_of_range(field)
+            raise out_of_range(field.name)
         return None
     if field.type.kind is Kind.DECIMAL:
         value = Decimal(value).quantize(Decimal(1).scaleb(-field.type.decimal_places), context=_EXACT)
     if field.type.kind.is_number:
         low, high = field.type.bounds
         if not low <= value <= high:
-            raise _out_of_range(field)
+            raise out_of_range(field.name)
     return value
-
-
-def _out_of_range(field: FieldSpec) -> OutOfRange:
-    return OutOfRange(f"the change would take {field.name} out of its declared bounds", field=field.name)
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------

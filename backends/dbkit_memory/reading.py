@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
-from dbkit.errors import StoredDataInvalid, TooLarge
+from dbkit.answers import too_many_children
+from dbkit.errors import StoredDataInvalid
 from dbkit.options import MAX_ROWS_UNASKED
 from dbkit.page import PageRows
 from dbkit.query import And, Compare, Count, Exists, Filter, Find, GroupBy, In
@@ -174,7 +175,7 @@ class Maker:
 def _filler(work: Work, read: ReadSpec) -> Callable[[Row], dict[str, Any]]:
     """Return the function that makes the mapping of which an instance is validated."""
     parts: dict[str, Callable[[Row], Any]] = {output.name: _output(work, output) for output in read.outputs}
-    parts.update({relation.name: _children(work, read.entity, relation) for relation in read.relations})
+    parts.update({relation.name: _children(work, read, relation) for relation in read.relations})
     return lambda row: {name: part(row) for name, part in parts.items()}
 
 
@@ -192,18 +193,14 @@ def _output(work: Work, output: Output) -> Callable[[Row], Any]:
     return whole
 
 
-def _children(work: Work, entity: EntitySpec, relation: Relation) -> Callable[[Row], list[dict[str, Any]]]:
+def _children(work: Work, read: ReadSpec, relation: Relation) -> Callable[[Row], list[dict[str, Any]]]:
     meets, fill = condition(relation.where), _filler(work, relation.read)
-    id, child, reference = entity.id.stored, relation.read.entity.stored, relation.reference.stored
+    id, child, reference = read.entity.id.stored, relation.read.entity.stored, relation.reference.stored
 
     def children(row: Row) -> list[dict[str, Any]]:
         mine = [found for found in work.referring(child, reference, row[id]) if meets(found, work)]
         if relation.limit is None and len(mine) > MAX_ROWS_UNASKED:
-            raise TooLarge(
-                f"the relation {relation.name} has more than {MAX_ROWS_UNASKED:,} rows",
-                field=relation.name,
-                hint="declare a limit: related(…, limit=…), or page through the children",
-            )
+            raise too_many_children(read.model.__name__, relation.name)
         return [fill(found) for found in in_order(mine, relation.order, work)[: relation.limit]]
 
     return children

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from dbkit.answers import no_table
 from dbkit.errors import (
-    ConfigurationError,
     Conflict,
     NotFound,
     PreconditionFailed,
@@ -75,6 +75,7 @@ class Table:
 
     def __init__(self, entity: EntitySpec) -> None:
         self.name = entity.stored
+        self.entity = entity.name
         self.id = entity.id.stored
         self.id_name = entity.id.name
         self.description = _describe(entity)
@@ -315,9 +316,7 @@ class Tables:
         try:
             return self._tables[name]
         except KeyError:
-            raise ConfigurationError(
-                f"table {name!r} does not exist", hint="call db.create_schema() first"
-            ) from None
+            raise no_table(name) from None
 
     def links_to(self, table: Table) -> list[tuple[Table, Link]]:
         """Return the checked references to *table*."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dbkit.errors import NotFound, PreconditionFailed, TooLarge
+from dbkit.answers import condition_failed, no_row, row_too_large, too_many_rows
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import Change, Claim, DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
@@ -33,7 +33,7 @@ def insert(work: Work, query: Insert) -> None:
 def insert_many(work: Work, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
     """Create the rows. Unique keys come before references: a row that violates both is a `DuplicateKey`."""
     if len(rows) > MAX_ROWS_TOUCHED:
-        raise constraints.too_many()
+        raise too_many_rows()
     table = work.tables.table(entity.stored)
     made = [_row_of(entity, values) for values in rows]
     for row in made:
@@ -48,9 +48,9 @@ def update(work: Work, make: Maker, query: UpdateOne) -> Any:
     table = work.tables.table(entity.stored)
     before = work.row(table.name, encode(query.id, entity.id.type))
     if before is None:
-        raise NotFound(f"there is no {entity.name} with this id")
+        raise no_row(entity.name)
     if not condition(query.where)(before, work):
-        raise PreconditionFailed(f"the {entity.name} is there, but the condition of the write does not hold")
+        raise condition_failed(entity.name)
     (after,) = _change(work, table, [before], query.changes)
     return make.instances(work, entity.read, [after])[0]
 
@@ -59,7 +59,7 @@ def update_many(work: Work, query: UpdateMany) -> int:
     """Change the rows that the filter takes and return how many they are."""
     rows = matching(work, query.entity, query.where)
     if len(rows) > MAX_ROWS_TOUCHED:
-        raise constraints.too_many()
+        raise too_many_rows()
     _change(work, work.tables.table(query.entity.stored), rows, query.changes)
     return len(rows)
 
@@ -128,7 +128,7 @@ def delete_many(work: Work, query: DeleteMany) -> int:
 
 def _check_size(row: Row) -> None:
     if _size(row) > MAX_STORED_BYTES:
-        raise TooLarge("the change would let the row grow beyond 16 MiB")
+        raise row_too_large()
 
 
 def _size(value: Any) -> int:
