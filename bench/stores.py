@@ -1,0 +1,109 @@
+"""The three stores that are measured on: started, filled, and named by what they are."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from dbkit.testing.servers import Missing, Server, fresh_database, start_mongodb, start_postgres
+
+from .data import Data, fill, remove_new
+from .registry import Entry
+from .replay import Replay
+from .runner import Cores
+
+__all__ = ["NotRun", "Target", "opened"]
+
+
+class NotRun(RuntimeError):
+    """A store's server could not be started; says why."""
+
+
+@dataclass
+class Target:
+    """A store that is filled."""
+
+    name: str
+    url: str
+    server: str
+    """What it is, as the report shows it."""
+    stand_in: str | None
+    """What the figures do not show, where the server is not the real one or its replies are replayed."""
+    replay: Replay | None = None
+
+    def urls_of(self, entry: Entry) -> tuple[str, str]:
+        """Return where a contender is verified and where it is measured: on MongoDB its own port of the proxy."""
+        if self.replay is None:
+            return self.url, self.url
+        return self.url, _mongo_url(self.url, self.replay.port_of(entry.name))
+
+    def clean(self) -> None:
+        """Remove what the workloads wrote, where it reached the store."""
+        remove_new(self.url)
+
+
+@contextmanager
+def opened(name: str, data: Data, cores: Cores) -> Iterator[Target]:
+    """Start a store, fill it, and stop it at the end.
+
+    Raises:
+        NotRun: its server cannot be had here.
+    """
+    with contextlib.ExitStack() as stack:
+        target = {"sqlite": _sqlite, "postgresql": _postgres, "mongodb": _mongo}[name](stack, cores)
+        fill(target.url, data)
+        yield target
+
+
+def _sqlite(stack: contextlib.ExitStack, cores: Cores) -> Target:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbkit-bench-"))
+    url = f"sqlite:///{Path(folder) / 'bench.db'}"
+    return Target("sqlite", url, f"SQLite {sqlite3.sqlite_version}, a file, WAL", None)
+
+
+def _started(stack: contextlib.ExitStack, found: Server | Missing, cores: Cores) -> Server:
+    if isinstance(found, Missing):
+        raise NotRun(found.describe())
+    stack.callback(found.stop)
+    child = found._child
+    if child is not None and child.pid is not None:
+        cores.pin_server(child.pid)
+    return found
+
+
+def _postgres(stack: contextlib.ExitStack, cores: Cores) -> Target:
+    server = _started(stack, start_postgres(), cores)
+    return Target("postgresql", fresh_database(server), server.describe(), None)
+
+
+def _mongo(stack: contextlib.ExitStack, cores: Cores) -> Target:
+    server = _started(stack, start_mongodb(), cores)
+    url = fresh_database(server)
+    address = urlsplit(url)
+    replay = stack.enter_context(Replay(address.hostname or "127.0.0.1", address.port or 27017))
+    replay.pin(cores)
+    kind = "a server that speaks MongoDB's protocol and is not MongoDB" if server.is_surrogate else "MongoDB"
+    stand_in = (
+        f"The replies are those of {server.name} {server.version}, {kind}, recorded once and replayed by a proxy on "
+        "loopback: the figures are the client's cost alone, and say nothing of the server's."
+    )
+    return Target("mongodb", url, server.describe(), stand_in, replay)
+
+
+def _mongo_url(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    # One connection for the calls and one that looks after the server, seldom: its replies cost the client time, too.
+    query = {
+        **dict(parse_qsl(parts.query)),
+        "directConnection": "true",
+        "serverMonitoringMode": "poll",
+        "heartbeatFrequencyMS": "600000",
+    }
+    query.pop("replicaSet", None)
+    return urlunsplit((parts.scheme, f"127.0.0.1:{port}", parts.path, urlencode(query), ""))
