@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any, NoReturn, cast
 
@@ -439,5 +440,18 @@ def group_query(
 def stored_instance(spec: EntitySpec, entity: Any, row: tuple[Any, ...]) -> Any:
     """Return *entity*, or where it was not canonical (`model_copy` checks nothing) an instance of what was stored."""
     values = entity.__dict__
-    changed = {f.name: value for f, value in zip(spec.fields, row, strict=False) if values[f.name] != value}
+    changed: dict[str, Any] = {}
+    for field, stored in zip(spec.fields, row, strict=False):
+        value = values[field.name]
+        if value is not stored and (value != stored or _shows_otherwise(value, stored)):
+            changed[field.name] = stored
     return entity.model_copy(update=changed) if changed else entity
+
+
+def _shows_otherwise(value: Any, stored: Any) -> bool:
+    """Whether equal values are not the same: 5 and 5.00, 0.0 and -0.0, one instant in two time zones."""
+    if isinstance(stored, datetime):
+        return value.tzinfo is not stored.tzinfo and value.utcoffset() != stored.utcoffset()
+    if isinstance(stored, Decimal | float):
+        return type(value) is not type(stored) or str(value) != str(stored)
+    return False

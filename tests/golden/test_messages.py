@@ -10,7 +10,7 @@ which runs on memory alone, and read the difference before it is committed.
 from __future__ import annotations
 
 import contextlib
-import math  # noqa: F401  # the cases use it
+import math
 import os
 from collections.abc import Generator
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from uuid import UUID
 
 import pytest
 
-from dbkit import Entity, Mapped, Versioned, connect, everything, field  # noqa: F401  # the cases use it
+from dbkit import Entity, Mapped, Versioned, connect, everything, field
 from dbkit.errors import DbkitError
 from dbkit.testing import plugin
 from dbkit.testing.stores import NotRun
@@ -147,7 +147,16 @@ def collect(url: str) -> str:
                 User(name="ada", email="ada@example.org", age=36, born=datetime(1815, 12, 10, tzinfo=UTC))
             )
             users.create(User(name="pupil", boss=ada.id))
-            names = {**globals(), **situations(db, users), "db": db, "users": users, "ada": ada, "url": url}
+            names = {
+                **globals(),
+                "math": math,
+                "everything": everything,
+                **situations(db, users),
+                "db": db,
+                "users": users,
+                "ada": ada,
+                "url": url,
+            }
             for case in CASES:
                 lines += [case, f"    {outcome(case, names)}", ""]
         finally:
