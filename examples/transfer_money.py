@@ -4,6 +4,9 @@
 
 On a server or a file the workers are processes, and every second one ends by kill -9 between the two statements of a
 transfer. A store that lives in one process has threads as workers, which end there by an exception.
+
+Where a client dies, PostgreSQL and SQLite roll back what it had begun at once. MongoDB keeps its transaction, and the
+locks, for up to a minute, unless somebody ends the dead client's session: what starts workers should do so, as it does here.
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ import signal
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from decimal import Decimal
-from typing import NamedTuple
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from dbkit import (
@@ -79,11 +84,15 @@ class Outcome(NamedTuple):
         return self.before == self.after and self.least >= 0 and self.failed == 0
 
 
+Midway = Callable[[Transaction], None]
+"""What happens between the two statements of a transfer."""
+
+
 class Killed(Exception):
     """The end of a worker that is a thread."""
 
 
-def transfer(db: Database, source: UUID, target: UUID, amount: Decimal, midway: Callable[[], None]) -> bool:
+def transfer(db: Database, source: UUID, target: UUID, amount: Decimal, midway: Midway) -> bool:
     """Move *amount*, and return whether it was moved: there may be too little on the account."""
 
     def both(tx: Transaction) -> None:
@@ -91,7 +100,7 @@ def transfer(db: Database, source: UUID, target: UUID, amount: Decimal, midway: 
         accounts.update(
             source, Account.balance.set(Account.balance - amount), where=Account.balance >= amount
         )
-        midway()
+        midway(tx)
         accounts.update(target, Account.balance.set(Account.balance + amount))
 
     try:
@@ -103,7 +112,7 @@ def transfer(db: Database, source: UUID, target: UUID, amount: Decimal, midway: 
     return True
 
 
-def work(db: Database, plan: Plan, die: Callable[[], None]) -> int:
+def work(db: Database, plan: Plan, die: Midway) -> int:
     """Transfer between random accounts, until the end or until *die* is called; return how often it went through."""
     chance = random.Random(plan.seed)
     ids = [account.id for account in db.store(Account).find(limit=ACCOUNTS)]
@@ -115,7 +124,7 @@ def work(db: Database, plan: Plan, die: Callable[[], None]) -> int:
     return done
 
 
-def _go_on() -> None:
+def _go_on(_: Transaction) -> None:
     pass
 
 
@@ -132,34 +141,56 @@ def run(url: str, *, workers: int = 8, transfers: int = 25) -> Outcome:
         db.store(Account).create_many(Account(owner=f"owner {n}", balance=START) for n in range(ACCOUNTS))
         before = db.store(Account).group(Total)[0].amount
         plans = [Plan(seed, transfers, transfers // 2 if seed % 2 else None) for seed in range(workers)]
-        ends = run_processes(url, plans) if db.features.shared else run_threads(db, plans)
+        ends = run_processes(db, url, plans) if db.features.shared else run_threads(db, plans)
         total = db.store(Account).group(Total)[0]
     assert total.least is not None
     finished, killed = ends.count("finished"), ends.count("killed")
     return Outcome(before, total.amount, total.least, finished, killed, len(ends) - finished - killed)
 
 
-def run_processes(url: str, plans: list[Plan]) -> list[str]:
+def run_processes(db: Database, url: str, plans: list[Plan]) -> list[str]:
     """Return how each worker ended: finished, killed, or failed."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_process, args=(url, plan)) for plan in plans]
-    for process in processes:
+    last_words: dict[int, Connection] = {}
+    processes: list[BaseProcess] = []
+    for plan in plans:
+        mine, its = context.Pipe(duplex=False)
+        process = context.Process(target=_process, args=(url, plan, its))
         process.start()
+        its.close()
+        last_words[process.sentinel] = cast("Connection", mine)  # on Windows a pipe of the same methods
+        processes.append(process)
+    while last_words:
+        for ended in wait(list(last_words)):
+            with last_words.pop(cast("int", ended)) as words, suppress(EOFError):
+                _end_session(db, words.recv())
     for process in processes:
-        process.join(120)
+        process.join()
     ends = {0: "finished", -KILL: "killed"}
-    return [ends.get(-1 if process.exitcode is None else process.exitcode, "failed") for process in processes]
+    return [ends.get(cast("int", process.exitcode), "failed") for process in processes]
 
 
-def _process(url: str, plan: Plan) -> None:
+def _process(url: str, plan: Plan, last_words: Connection) -> None:
+    def die(tx: Transaction) -> None:
+        if db.url.backend == "mongodb":
+            with tx.native() as (_, session):
+                last_words.send(session.session_id)
+        os.kill(os.getpid(), KILL)
+
     with connect(url, entities=[Account], pool_size=1) as db:
-        work(db, plan, lambda: os.kill(os.getpid(), KILL))
+        work(db, plan, die)
+
+
+def _end_session(db: Database, session: object) -> None:
+    # https://www.mongodb.com/docs/manual/reference/command/killSessions/
+    with db.native() as (database, _):
+        database.client.admin.command("killSessions", [session])
 
 
 def run_threads(db: Database, plans: list[Plan]) -> list[str]:
     """Return how each worker ended: finished, killed, or failed."""
 
-    def die() -> None:
+    def die(_: Transaction) -> None:
         raise Killed
 
     with ThreadPoolExecutor(len(plans)) as pool:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel
 
-__all__ = ["Answer", "Verdict", "failed", "fingerprint", "of", "verdict"]
+__all__ = ["Answer", "Verdict", "failed", "fingerprint", "of", "of_rows", "verdict"]
 
 Verdict = Literal["same", "DIFFERS", "not run"]
 
@@ -23,8 +23,10 @@ class Answer:
     """What stands in the table."""
     compared: str
     """Equal exactly when answers are the same."""
+    sign: str = ""
+    """What stands below it: a fingerprint of rows that do not fit the table."""
     details: str = ""
-    """What does not fit the table: an error's traceback, a program that differs."""
+    """What else there is to tell: an error's traceback, a program that differs."""
 
 
 def of(shown: str, *values: Any) -> Answer:
@@ -32,10 +34,16 @@ def of(shown: str, *values: Any) -> Answer:
     return Answer(shown, _written([shown, *values]))
 
 
+def of_rows(shown: str, rows: Iterable[Any]) -> Answer:
+    """Return the answer that shows *shown* and a fingerprint of *rows*, and is compared by all of them."""
+    found = list(rows)
+    return Answer(shown, _written([shown, *found]), fingerprint(*found))
+
+
 def failed(error: Exception) -> Answer:
     """Return the answer of a store on which the question itself failed: it is no other store's."""
     details = "".join(traceback.format_exception(error))
-    return Answer(f"FAILED: {type(error).__name__}", f"failed {id(error)} {details}", details)
+    return Answer("FAILED", f"failed {id(error)} {details}", type(error).__name__, details)
 
 
 def fingerprint(*values: Any) -> str:

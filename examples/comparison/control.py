@@ -47,21 +47,22 @@ def control(
             column = Column("control", "control", "", False, "memory://", db, db)
             by: list[str] = []
             for question, others in zip(questions, answers, strict=True):
-                if not question.is_readable:
+                if not question.is_readable or not others:
                     continue
                 with broken_rule(rule):
                     answer = question.ask([column], _quietly)
-                if verdict({**others, **answer}, question.expected) == "DIFFERS":
-                    said, right = (
-                        answer["control"].shown,
-                        (question.expected or next(iter(others.values()))).shown,
-                    )
-                    by.append(f"{question.title}: {said}, not {right}")
+                label, other = next(iter(others.items()))
+                if verdict({label: other, **answer}, None) == "DIFFERS":
+                    by.append(f"{question.title}: {_both(answer['control'])}, not {_both(other)}")
         if rule == "three-valued" and _is_noticed_by_programs(rule):
             by.append("the random programs")
         caught.append(Caught(meaning, by))
         progress(meaning, 1)
     return caught
+
+
+def _both(answer: Answer) -> str:
+    return f"{answer.shown} {answer.sign}".strip()
 
 
 def _quietly(_now: str, _done: float = 0, /) -> None:

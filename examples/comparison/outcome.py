@@ -92,7 +92,7 @@ class Outcome:
                     "remark": line.remark,
                     "verdict": line.verdict,
                     "expected": line.expected.shown if line.expected else None,
-                    "answers": {label: answer.shown for label, answer in line.answers.items()},
+                    "answers": {label: f"{a.shown} {a.sign}".strip() for label, a in line.answers.items()},
                     "details": {label: a.details for label, a in line.answers.items() if a.details},
                 }
                 for line in self.lines

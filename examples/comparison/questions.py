@@ -14,7 +14,7 @@ from dbkit.blog import Blog, Post, User
 from dbkit.testing.differential import run_programs, world
 from examples import git_history, job_queue, transfer_money
 
-from .answers import Answer, failed, fingerprint, of
+from .answers import Answer, failed, fingerprint, of, of_rows
 from .data import SEED, Repository, Sale, Sizes, Turnover
 from .stores import Column
 
@@ -139,7 +139,7 @@ def _sorted(sales: Sequence[Sale]) -> list[Sale]:
 
 
 def _rows(sales: Sequence[Sale]) -> Answer:
-    return of(fingerprint(*sales), *sales)
+    return of_rows(f"first: {sales[0].id:,}" if sales else "no rows", sales)
 
 
 def _money(amount: Decimal) -> Answer:
@@ -247,7 +247,7 @@ def _programs(sizes: Sizes) -> Question:
             return {column.label: of(f"{report.statements:,} results") for column in columns}
         results = report.difference.results
         details = str(report.difference)
-        return {label: Answer(fingerprint(r), repr(r), details) for label, r in results.items()}
+        return {label: Answer("not alike", repr(r), fingerprint(r), details) for label, r in results.items()}
 
     return Question(f"{sizes.programs:,} random programs", "each result and error compared", _alone(ask))
 
@@ -273,7 +273,7 @@ def _alone(ask: Ask) -> Ask:
 
 def _posts_per_user(users: Sequence[User], posts: Sequence[Post]) -> Question:
     def shown(rows: list[tuple[str, int]]) -> Answer:
-        return of(fingerprint(rows), rows)
+        return of_rows(f"most: {rows[0][1]}", rows)
 
     def ask(column: Column) -> Answer:
         return shown(
@@ -295,7 +295,7 @@ def _who_wrote_what(found: Repository) -> Question:
         column.history.create_schema()
         git_history.store(column.history, found.users, found.posts)
         answers = git_history.answers(column.history)
-        return of(fingerprint(*answers), *answers)
+        return of_rows(f"{answers.commits:,} commits", answers)
 
     def nothing(columns: Sequence[Column], progress: Progress) -> dict[str, Answer]:
         progress("", len(columns))

@@ -92,13 +92,16 @@ class Report:
             cells = [Text(line.title).append(f"\n  {line.remark}", style="dim")]
             for label in outcome.asked:
                 answer = line.answers.get(label)
-                style = "bold red" if line.is_other(label) else "yellow" if answer is None else ""
-                cells.append(
-                    Text(answer.shown if answer else "not run" if label in missing else "–", style=style)
-                )
+                if answer is None:
+                    cells.append(Text("not run", style="yellow"))
+                    continue
+                cell = Text(answer.shown, style="bold red" if line.is_other(label) else "")
+                cells.append(cell.append(f"\n{answer.sign}", style="dim"))
             table.add_row(*cells, Text(line.verdict, style=_STYLES[line.verdict]))
         self._console.print(table)
-        notes = ["#1a2b3 stands for whole rows, with their order and types: the same sign, the same rows."]
+        notes = [
+            "#1a2b3 stands for all rows of an answer, their values, types and order: the same sign, the same rows."
+        ]
         notes += [
             f"* {column.name} speaks MongoDB's protocol and is not MongoDB: it shows what dbkit does with the driver, not "
             "what MongoDB would answer. DBKIT_MONGOD=path names a real mongod."
@@ -159,20 +162,21 @@ class Report:
         if not outcome.costs:
             return
         self._heading("what dbkit costs: the client's CPU per call, beside the bare driver's")
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("store and driver", "call", "driver", "dbkit", "ratio", ""):
-            table.add_column(
-                heading, justify="left" if heading in ("store and driver", "call", "") else "right"
-            )
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        table.add_column("driver")
+        table.add_column("call")
+        for heading in ("the driver", "and pydantic", "dbkit", "dbkit ÷ driver"):
+            table.add_column(heading, justify="right")
+        table.add_column("")
         most = max(cost.ratio for cost in outcome.costs)
         for cost in outcome.costs:
-            times = f"{cost.bare_us:,.0f} µs", f"{cost.dbkit_us:,.0f} µs"
-            bar = Text("█" * max(1, round(20 * cost.ratio / most)), style="blue")
+            times = (f"{us:,.0f} µs" for us in (cost.bare_us, cost.validated_us, cost.dbkit_us))
+            bar = Text("█" * max(1, round(16 * cost.ratio / most)), style="blue")
             table.add_row(cost.driver, f"{cost.call} × {cost.calls}", *times, f"{cost.ratio:.2f}", bar)
         self._console.print(table)
         note = (
-            "A small sample, on a machine that does other things: repeat it, or run make bench. The driver's rows are "
-            "dicts, dbkit's are validated and typed. Time in the server is in neither."
+            "The driver gives dicts; with pydantic they become the same validated entities that dbkit returns. Time in the "
+            "server is in none of the figures. A small sample: make bench measures properly."
         )
         self._console.print(Text(note, style="dim"))
 

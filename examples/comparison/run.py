@@ -52,7 +52,7 @@ def run(asked: list[str], path: Path, *, quick: bool, report: Report, stack: Exi
         outcome.call = how_asked(columns)
         for column in columns:
             progress(f"CPU per call on {column.name}")
-            outcome.costs += costs([column], posts, sizes)
+            outcome.costs += costs(column, posts, sizes)
             progress(f"CPU per call on {column.name}", 1)
     return outcome
 
