@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from dbkit.statement import Plan
@@ -12,11 +12,14 @@ __all__ = ["postgres_plan", "sqlite_plan"]
 
 _INDEX = re.compile(r"USING (?:COVERING |AUTOMATIC |PARTIAL |COVERING )*INDEX (\S+)")
 _ROWID = re.compile(r"SEARCH (\S+) USING INTEGER PRIMARY KEY")
-_SCAN = re.compile(r"SCAN (\S+)(?! .*USING)")
+_SCAN = re.compile(r"SCAN (\S+)")
 
 
-def sqlite_plan(text: str, rows: Sequence[Sequence[Any]]) -> Plan:
-    """Return the plan that EXPLAIN QUERY PLAN gave as rows (https://www.sqlite.org/eqp.html)."""
+def sqlite_plan(text: str, rows: Sequence[Sequence[Any]], tables: Collection[str]) -> Plan:
+    """Return the plan that EXPLAIN QUERY PLAN gave as rows (https://www.sqlite.org/eqp.html).
+
+    *tables* are the names of the tables; what else is scanned is made by the statement itself.
+    """
     details = [str(row[3]) for row in rows]
     indexes: list[str] = []
     scans: list[str] = []
@@ -40,8 +43,8 @@ def postgres_plan(text: str, answer: Any) -> Plan:
     nodes = list(_nodes(answer[0]["Plan"]))
     indexes = [node["Index Name"] for node in nodes if "Index Name" in node]
     scans = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
-    # An incremental sort only sorts what an index left equal.
-    is_sorted = any(node["Node Type"] == "Sort" for node in nodes)
+    # An incremental sort only sorts what an index left equal, and what stands above a limit is a page at most.
+    is_sorted = any(node["Node Type"] == "Sort" and not _is_cut_off(node) for node in nodes)
     return Plan(text, tuple(dict.fromkeys(indexes)), None, is_sorted, tuple(dict.fromkeys(scans)), answer)
 
 
@@ -49,3 +52,11 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield node
     for child in node.get("Plans", ()):
         yield from _nodes(child)
+
+
+def _is_cut_off(node: dict[str, Any]) -> bool:
+    """Return whether a limit stands between the node and every table."""
+    if node["Node Type"] == "Limit":
+        return True
+    below: list[dict[str, Any]] = node.get("Plans", [])
+    return bool(below) and all(_is_cut_off(child) for child in below)

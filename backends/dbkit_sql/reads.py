@@ -103,22 +103,20 @@ def find(tables: Tables, reader: RowReader, query: Find) -> FindPlan:
 def _branches(
     tables: Tables, binds: Binds, selected: _Selected, query: Find, order: tuple[Order, ...], limit: Any
 ) -> Any:
-    """Return the rows after the cursor as disjoint ranges of an index, each read until the page is full."""
+    """Return the rows after the cursor as disjoint ranges of an index, none of them read further than the page goes."""
     assert query.after is not None
+    limits = tables.dialect.limits_branches
     parts: list[Any] = []
     for branch in seek(order, query.after[: len(order)]):
         scope = Scope(tables, binds, query.entity, tables.of(query.entity))
         columns = [c.label(f"c{n}") for n, c in enumerate(selected.columns(scope))]
         conditions = _conditions(scope, query.where) + [scope.condition(part) for part in branch]
         keys = scope.sort_keys(order)
-        part = sa.select(*columns).select_from(scope.source).where(*conditions).order_by(*keys)
-        parts.append(sa.select(part.limit(limit).subquery()))
-    union = sa.union_all(*parts).subquery("pages")
-    made = [union.c[f"c{n}"] for n in range(selected.width)]
-    keys = ordering(
-        tables.dialect, [(union.c[f"c{at}"], o) for at, o in zip(selected.positions, order, strict=False)]
-    )
-    return sa.select(*made).order_by(*keys)
+        part: Any = sa.select(*columns).select_from(scope.source).where(*conditions)
+        parts.append(sa.select(part.order_by(*keys).limit(limit).subquery()) if limits else part)
+    names = [(literal(f"c{at}"), o) for at, o in zip(selected.positions, order, strict=False)]
+    statement: Any = sa.union_all(*parts) if len(parts) > 1 else parts[0]
+    return statement.order_by(*ordering(tables.dialect, names))
 
 
 def _conditions(scope: Scope, where: Filter | None) -> list[Expr]:

@@ -128,9 +128,8 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
         return plan.reader.instances(self.inside(query, work))
 
     def explained(self, connection: SqliteConnection, text: Text, binds: tuple[Any, ...]) -> Plan:
-        return sqlite_plan(
-            text.text, connection.rows(f"EXPLAIN QUERY PLAN {text.text}", text.fill(binds))
-        )
+        rows = connection.rows(f"EXPLAIN QUERY PLAN {text.text}", text.fill(binds))
+        return sqlite_plan(text.text, rows, {entity.stored for entity in self.compiler.tables.schema})
 
     def begin(
         self, *, read_only: bool, isolation: Isolation

@@ -57,6 +57,7 @@ class Dialect(ABC):
         updates_in_cte: whether WITH may hold an UPDATE or a DELETE.
         scaled_sums: whether a column's Decimals are summed as scaled ints.
         has_lateral: whether a FROM may depend on what stands before it, and arrays are a table.
+        limits_branches: whether each branch of a UNION ALL is sorted and cut off by itself, to be read lazily.
         alters_constraints: whether a table's references can be added once all tables are there.
     """
 
@@ -67,6 +68,7 @@ class Dialect(ABC):
     updates_in_cte: ClassVar[bool]
     scaled_sums: ClassVar[bool]
     has_lateral: ClassVar[bool]
+    limits_branches: ClassVar[bool]
     alters_constraints: ClassVar[bool]
 
     # -- storing -------------------------------------------------------------------------------------------------------

@@ -83,6 +83,8 @@ class SqliteDialect(Dialect):
     updates_in_cte: ClassVar[bool] = False
     scaled_sums: ClassVar[bool] = True
     has_lateral: ClassVar[bool] = False
+    # It merges the sorted branches lazily by itself, and takes no LIMIT in them (sqlite.org/lang_select.html#compound).
+    limits_branches: ClassVar[bool] = False
     alters_constraints: ClassVar[bool] = False
 
     def __init__(self) -> None:
