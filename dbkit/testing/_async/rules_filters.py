@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbkit import all_of, any_of, everything, via
+from dbkit import InvalidInput, all_of, any_of, everything, via
 from dbkit.fields import FieldRef
 
 from ..entities import Address, Colour, Level, Place, Plain, Sheet, Zoo
 from ..kit import rule
 from ..samples import KINDS, every_kind
+from ..watch import Watch, raises
 from .case import AsyncCase
 from .checks import AsyncLabelled, fill
 
@@ -233,6 +234,52 @@ async def leaves_of_nested_models_are_two_valued(case: AsyncCase) -> None:
             await rows.takes(field.not_in([one]), "no null three")
             await rows.takes(~(field > one) & ~field.is_null(), "one")
         await rows.takes(via(Zoo.address_n, Address.city) == "x", "null one")
+
+
+@rule("filters")
+async def what_no_store_compares_is_refused(case: AsyncCase) -> None:
+    """What has no order or equality that is the same everywhere is InvalidInput: < on None, bools, bytes, whole dicts, lists."""
+    zoo: Any = Zoo  # type checkers refuse most of this, too
+    questions: list[Any] = [
+        lambda: zoo.integer_n < None,
+        lambda: zoo.text_n.between(None, "x"),
+        lambda: zoo.flag < True,
+        lambda: zoo.blob >= b"",
+        lambda: zoo.extra == {"a": 1},
+        lambda: zoo.extra_n != {},
+        lambda: zoo.tags == ["a"],
+        lambda: zoo.tags_n.in_([["a"]]),
+        lambda: zoo.address > Address(city=""),
+        lambda: zoo.extra["k"] < True,
+        lambda: zoo.extra["k"] == [1],
+        lambda: zoo.extra["k"] > None,
+        lambda: zoo.integer.contains("1"),
+        lambda: zoo.colour.starts_with("r"),
+        lambda: zoo.text.has("a"),
+        lambda: zoo.tags.has(None),
+        lambda: zoo.numbers.has(True),
+        lambda: zoo.places.has(Place(latitude=1.0)),
+        lambda: zoo.text.in_("abc"),
+        lambda: zoo.integer.in_(range(1_001)),
+        lambda: zoo.text.contains("x" * 1_001),
+        lambda: zoo.integer == zoo.integer_n,
+        lambda: zoo.level == 1,
+        zoo.blob.desc,
+        zoo.extra.asc,
+        zoo.extra["k"].asc,
+        zoo.tags.desc,
+        zoo.address.asc,
+        lambda: (zoo.integer == 1) and (zoo.text == ""),
+        lambda: 1 < zoo.integer < 3,
+        lambda: bool(zoo.integer == 1),
+    ]
+    async with case.database(Zoo) as db:
+        watch = Watch(db)
+        for place, ask in enumerate(questions):
+            with raises(InvalidInput) as raised:
+                ask()
+            assert str(raised.error), place
+        assert watch.statements == []
 
 
 @rule("filters")

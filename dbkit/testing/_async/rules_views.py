@@ -273,6 +273,41 @@ async def one_statement_a_relation(case: AsyncCase) -> None:
             assert len(watch.texts) == 1, f"{verb}: {watch.texts}"
 
 
+@rule("views", needs=(*NEEDS, "snapshot_reads", "transactions"), real_mongod=True)
+async def relations_are_of_one_instant(case: AsyncCase) -> None:
+    """A read with its relations sees one committed instant: never a parent of one transaction with children of another."""
+    async with case.database(*FAMILY) as db:
+        author = Author(name="Ada", age=0)
+        await db.store(Author).create(author)
+        await fill(db.store(Book), [Book(author=author.id, sold=0) for _ in range(5)])
+        done: list[bool] = []
+
+        async def write() -> None:
+            try:
+                for number in range(1, 25):
+                    async with db.transaction() as tx:
+                        await tx.store(Author).update(author.id, Author.age.set(number))
+                        await tx.store(Book).update_many(
+                            Book.author == author.id, changes=Book.sold.set(number)
+                        )
+            finally:
+                done.append(True)
+
+        async def read() -> int:
+            reads = 0
+            while not done or reads == 0:
+                seen = await db.store(Author).require(author.id, into=AuthorWithBooks)
+                assert [book.sold for book in seen.best] == [seen.age] * 3
+                (seen,) = await db.store(Author).find(into=AuthorWithBooks)
+                assert [book.sold for book in seen.best] == [seen.age] * 3
+                reads += 1
+            return reads
+
+        for result in await case.gather(write, read):
+            if isinstance(result, BaseException):
+                raise result
+
+
 @rule("views", needs=NEEDS)
 async def views_belong_to_their_entity(case: AsyncCase) -> None:
     """A view of another entity, an instance or a plain class as into= is InvalidInput, before a statement is sent."""

@@ -152,6 +152,18 @@ def indexes_serve_what_they_are_declared_for(case: Case) -> None:
                 assert not plan.sorted_in_memory, f"{what}: sorted in memory: {plan.statement} {plan.raw}"
 
 
+@rule("database", needs=("query_plans",), real_mongod=True)
+def explain_says_what_is_read_whole(case: Case) -> None:
+    """A filter that no index serves is named by explain as a scan of its table, an order that none has as a sort."""
+    with case.database(Account) as db:
+        fill(db.store(Account), [Account(owner=str(n), note=str(n)) for n in range(200)])
+        _analyze(case, db)
+        plan = db.store(Account).explain().find(Account.note == "7", order_by=Account.big, limit=5)
+        assert plan.scans == ("kit_accounts",), plan
+        assert plan.indexes == ()
+        assert plan.sorted_in_memory in {True, None}
+
+
 def _analyze(case: Case, db: Any) -> None:
     """Let the planner know the rows; without it a plan is a guess on an empty table."""
     if case.store.name.startswith(("sqlite", "postgresql")):

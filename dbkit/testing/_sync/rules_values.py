@@ -219,6 +219,23 @@ def negative_zero_is_zero(case: Case) -> None:
 
 
 @rule("values")
+def ids_are_made_by_the_client(case: Case) -> None:
+    """An entity has its UUIDv7, and two equal times, before it is stored; ids made later sort later, and come back."""
+    with case.database(Account) as db:
+        store = db.store(Account)
+        made = [Account(owner=str(n)) for n in range(20)]
+        assert {e.id.version for e in made} == {7}
+        assert sorted(e.id for e in made) == [e.id for e in made]
+        for entity in shuffled(made):
+            assert entity.created_at == entity.updated_at
+            assert_same(store.create(entity), entity)
+        found = store.find()
+        assert [e.owner for e in found] == [str(n) for n in range(20)]
+        assert_same(found, made)
+        assert_same(found[0].created_at.utcoffset(), timedelta(0))
+
+
+@rule("values")
 def text_is_not_normalized(case: Case) -> None:
     """Equal text has equal code points: case, accents' composition, width and trailing spaces make a difference."""
     names = ["a", "A", "a ", " a", "\u00e4", "a\u0308", "\uff41", "", "\u200b", "ss", "ß", "a\n"]

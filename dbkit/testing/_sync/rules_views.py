@@ -274,6 +274,41 @@ def one_statement_a_relation(case: Case) -> None:
             assert len(watch.texts) == 1, f"{verb}: {watch.texts}"
 
 
+@rule("views", needs=(*NEEDS, "snapshot_reads", "transactions"), real_mongod=True)
+def relations_are_of_one_instant(case: Case) -> None:
+    """A read with its relations sees one committed instant: never a parent of one transaction with children of another."""
+    with case.database(*FAMILY) as db:
+        author = Author(name="Ada", age=0)
+        db.store(Author).create(author)
+        fill(db.store(Book), [Book(author=author.id, sold=0) for _ in range(5)])
+        done: list[bool] = []
+
+        def write() -> None:
+            try:
+                for number in range(1, 25):
+                    with db.transaction() as tx:
+                        tx.store(Author).update(author.id, Author.age.set(number))
+                        tx.store(Book).update_many(
+                            Book.author == author.id, changes=Book.sold.set(number)
+                        )
+            finally:
+                done.append(True)
+
+        def read() -> int:
+            reads = 0
+            while not done or reads == 0:
+                seen = db.store(Author).require(author.id, into=AuthorWithBooks)
+                assert [book.sold for book in seen.best] == [seen.age] * 3
+                (seen,) = db.store(Author).find(into=AuthorWithBooks)
+                assert [book.sold for book in seen.best] == [seen.age] * 3
+                reads += 1
+            return reads
+
+        for result in case.gather(write, read):
+            if isinstance(result, BaseException):
+                raise result
+
+
 @rule("views", needs=NEEDS)
 def views_belong_to_their_entity(case: Case) -> None:
     """A view of another entity, an instance or a plain class as into= is InvalidInput, before a statement is sent."""
