@@ -1,0 +1,39 @@
+"""Servers of the fault tests' own: they are killed, and nobody else shall notice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dbkit.testing import servers
+from dbkit.testing.servers import Server
+
+START = {"postgresql": servers.start_postgres, "mongodb": servers.start_mongodb}
+
+
+@pytest.fixture(scope="session")
+def _own_servers() -> Iterator[dict[str, Server]]:
+    started: dict[str, Server] = {}
+    yield started
+    for server in started.values():
+        server.stop()
+
+
+@pytest.fixture(params=["postgresql", "mongodb"])
+def own_server(
+    request: pytest.FixtureRequest, _own_servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch
+) -> Server:
+    """A private server, started once for all fault tests, and running."""
+    kind: str = request.param
+    for name in ("DBKIT_TEST_POSTGRES_URL", "DBKIT_TEST_MONGODB_URL"):
+        monkeypatch.delenv(name, raising=False)
+    if kind not in _own_servers:
+        found = START[kind]()
+        if not found:
+            (pytest.fail if servers.missing_is_failure() else pytest.skip)(found.describe())
+        _own_servers[kind] = found
+    server = _own_servers[kind]
+    if not server.is_running:
+        server.restart()
+    return server
