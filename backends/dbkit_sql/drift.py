@@ -77,13 +77,13 @@ def _parts(create: str) -> dict[str, str]:
     return parts
 
 
-_CHECK = re.compile(r"(ck_.*)_[0-9a-f]{8}\Z")
+_CHECK = re.compile(r"ck_.*?__(.*)__[0-9a-f]{8}(?:_[0-9a-f]{8})?\Z")
 
 
 def _meaning(constraint: str) -> str:
-    """Return a constraint's name without the digest of what it says."""
+    """Return what a constraint is about: a check's name without the digest of what it says."""
     found = _CHECK.match(constraint)
-    return f"check {found[1]}" if found else f"constraint {constraint}"
+    return f"check of {found[1]}" if found else f"constraint {constraint}"
 
 
 def _split(definitions: str) -> Iterable[str]:

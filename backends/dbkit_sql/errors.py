@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbkit.errors import (
+    BadURL,
     ConfigurationError,
     Conflict,
     DbkitError,
@@ -44,7 +45,16 @@ from dbkit.spec import EntitySpec
 
 from .schema import Constraint, Tables
 
-__all__ = ["Failure", "Verb", "postgres_error", "refused_connection", "sqlite_error", "too_many", "verb_of"]
+__all__ = [
+    "Failure",
+    "Verb",
+    "postgres_error",
+    "refused_connection",
+    "sqlite_error",
+    "too_many",
+    "uncommitted",
+    "verb_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,11 @@ def verb_of(query: Query | Verb | None) -> Verb:
         deletes=deletes,
         changes=query.changes if isinstance(query, UpdateOne | UpdateMany | Claim) else (),
     )
+
+
+def uncommitted(query: Query | Verb | None) -> Verb:
+    """Return what a query does inside a transaction: should the connection break, it surely did not happen."""
+    return replace(verb_of(query), writes=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +198,7 @@ def lost(verb: Verb) -> DbkitError:
         return OutcomeUnknown(
             "the connection broke while a write was under way: it happened wholly, or not at all"
         )
-    return Unavailable("the connection to the server broke")
+    return Unavailable("the connection to the server broke; nothing was written")
 
 
 def _out_of_range(case: Case) -> DbkitError:
@@ -276,6 +291,7 @@ def postgres_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
     return OperationalError(f"PostgreSQL refused the statement (SQLSTATE {code})", retryable=False)
 
 
+_BAD_VALUE = re.compile(r"invalid \S+ value|invalid integer value|invalid port number")
 _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba.conf entry|role .* does not exist"
 )
@@ -293,6 +309,8 @@ def refused_connection(code: str | None, message: str) -> DbkitError:
         )
     if code == "3D000" or ("database" in message and "does not exist" in message):
         return ConfigurationError("the database does not exist", hint="createdb makes it")
+    if _BAD_VALUE.search(message):
+        return BadURL("libpq does not accept a value in the URL's query")
     return Unavailable("the server cannot be reached")
 
 

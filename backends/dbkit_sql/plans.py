@@ -29,10 +29,8 @@ def sqlite_plan(text: str, rows: Sequence[Sequence[Any]], tables: Collection[str
             indexes.append(found[1])
         elif found := _ROWID.search(detail):
             indexes.append(f"{found[1]}.rowid")
-        elif (found := _SCAN.match(detail)) and not detail.endswith(
-            ("VIRTUAL TABLE INDEX 1:", "ROW", "ROWS")
-        ):
-            scans.append(found[1])
+        elif (found := _SCAN.match(detail)) and found[1].partition("$")[0] in tables:
+            scans.append(found[1].partition("$")[0])
         if "USE TEMP B-TREE FOR" in detail and "ORDER BY" in detail:
             is_sorted = True
     return Plan(text, tuple(dict.fromkeys(indexes)), None, is_sorted, tuple(dict.fromkeys(scans)), details)

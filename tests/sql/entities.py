@@ -56,7 +56,9 @@ class Note(Entity, name="notes", indexes=[("user_id", "rank")]):
 class UserWithPosts(User, View[User]):
     """With the newest children."""
 
-    posts: Mapped[list[Post]] = related(Post, Post.user_id, Post.likes > 3, order_by=Post.likes.desc(), limit=2)
+    posts: Mapped[list[Post]] = related(
+        Post, Post.user_id, Post.likes > 3, order_by=Post.likes.desc(), limit=2
+    )
 
 
 class PostLine(View[Post]):

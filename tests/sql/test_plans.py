@@ -20,7 +20,10 @@ pytestmark = pytest.mark.timeout(120)
 def _filled(url: str) -> Iterator[Database]:
     with connect(url, entities=ENTITIES) as db:
         db.create_schema()
-        users = [User(id=UUID(int=n + 1), name=f"u{n:04}", email=f"u{n}@x.org", age=n % 90 if n % 7 else None) for n in range(2_000)]
+        users = [
+            User(id=UUID(int=n + 1), name=f"u{n:04}", email=f"u{n}@x.org", age=n % 90 if n % 7 else None)
+            for n in range(2_000)
+        ]
         db.store(User).create_many(users)
         db.store(Post).create_many(
             Post(user_id=users[n % 500].id, title=f"t{n}", likes=n % 11) for n in range(6_000)
@@ -76,8 +79,8 @@ def test_nullable_orders_are_the_indexes(db: Database, key: Any) -> None:
     page = users.page(order_by=key, limit=20)
     assert page.next_cursor is not None
     plan = users.explain().page(order_by=key, limit=20, after=page.next_cursor)
-    # Each branch is a range of the index, and they are merged, not sorted.
-    _uses(plan, "ix_users__age")
+    # Each branch is a range of the index; of few equal rows the planner may sort them itself.
+    assert (plan.scans, plan.indexes) == ((), ("ix_users__age",)), plan
 
 
 def test_a_unique_order_needs_no_further_key(db: Database) -> None:
@@ -137,7 +140,10 @@ def test_postgres_plans_are_read() -> None:
             "Plan": {
                 "Node Type": "Incremental Sort",
                 "Plans": [
-                    {"Node Type": "Bitmap Heap Scan", "Plans": [{"Node Type": "Bitmap Index Scan", "Index Name": "i"}]},
+                    {
+                        "Node Type": "Bitmap Heap Scan",
+                        "Plans": [{"Node Type": "Bitmap Index Scan", "Index Name": "i"}],
+                    },
                     {"Node Type": "Seq Scan", "Relation Name": "t"},
                 ],
             }

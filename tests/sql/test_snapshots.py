@@ -83,7 +83,9 @@ def _statements(c: Compiler) -> Iterator[tuple[str, str]]:
     )
     yield (
         "page(after=), nullable",
-        c.find(find(Note, None, (Note.post_id, Note.rank.desc()), limit=5, after=(ID, 3, ID), page=True)).text.text,
+        c.find(
+            find(Note, None, (Note.post_id, Note.rank.desc()), limit=5, after=(ID, 3, ID), page=True)
+        ).text.text,
     )
     yield (
         "page(after=), unique",
@@ -97,7 +99,10 @@ def _statements(c: Compiler) -> Iterator[tuple[str, str]]:
     )
     yield "insert", c.insert(Insert(POST, (ID, NOW, NOW, ID, "t", 1))).text.text
     yield "insert many", c.bulk(POST).copy
-    yield "upsert(on=User.name)", c.upsert(Upsert(USER, (None,) * len(USER.columns), USER.uniques[0])).text.text
+    yield (
+        "upsert(on=User.name)",
+        c.upsert(Upsert(USER, (None,) * len(USER.columns), USER.uniques[0])).text.text,
+    )
     changes: Any = [
         User.balance.set(User.balance * 2 + User.balance),
         User.rate.set(User.rate * User.version),
@@ -140,7 +145,9 @@ def _unicode() -> str:
 
 
 @pytest.mark.parametrize("make", [entities.sqlite, entities.postgres], ids=["sqlite", "postgresql"])
-def test_the_statements_are_as_they_were(make: Callable[[], Compiler], request: pytest.FixtureRequest) -> None:
+def test_the_statements_are_as_they_were(
+    make: Callable[[], Compiler], request: pytest.FixtureRequest
+) -> None:
     file = Path(__file__).parent / "snapshots" / f"{request.node.callspec.id}.sql"
     document = _document(make())
     if os.environ.get("DBKIT_SNAPSHOTS") == "write":

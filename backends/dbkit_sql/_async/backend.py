@@ -18,7 +18,7 @@ from dbkit.statement import Hook, Plan, ServerInfo
 from ..binds import Text
 from ..compiler import Compiler
 from ..dialects import Dialect
-from ..errors import Verb, verb_of
+from ..errors import Verb, uncommitted, verb_of
 from ..schema import Tables
 from ..writes import BulkPlan
 from .connection import AsyncConnection, AsyncWork
@@ -150,6 +150,10 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         try:
             await connection.begin(read_only=read_only)
             result = await work(connection)
+        except BaseException as error:
+            await self.failed(connection, error, uncommitted(query))
+            raise
+        try:
             await connection.commit()
         except BaseException as error:
             await self.failed(connection, error, query)
@@ -240,7 +244,7 @@ class AsyncSqlTransaction(AsyncVerbs[C]):
             raise
 
     def _raise(self, error: Exception, query: Query | Verb | None) -> None:
-        translated = self._backend.translated(error, verb_of(query))
+        translated = self._backend.translated(error, uncommitted(query))
         if translated is not None:
             raise translated from error
 

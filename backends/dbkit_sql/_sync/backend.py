@@ -19,7 +19,7 @@ from dbkit.statement import Hook, Plan, ServerInfo
 from ..binds import Text
 from ..compiler import Compiler
 from ..dialects import Dialect
-from ..errors import Verb, verb_of
+from ..errors import Verb, uncommitted, verb_of
 from ..schema import Tables
 from ..writes import BulkPlan
 from .connection import Connection, Work
@@ -151,6 +151,10 @@ class SqlBackend(Verbs[C]):
         try:
             connection.begin(read_only=read_only)
             result = work(connection)
+        except BaseException as error:
+            self.failed(connection, error, uncommitted(query))
+            raise
+        try:
             connection.commit()
         except BaseException as error:
             self.failed(connection, error, query)
@@ -241,7 +245,7 @@ class SqlTransaction(Verbs[C]):
             raise
 
     def _raise(self, error: Exception, query: Query | Verb | None) -> None:
-        translated = self._backend.translated(error, verb_of(query))
+        translated = self._backend.translated(error, uncommitted(query))
         if translated is not None:
             raise translated from error
 

@@ -75,8 +75,8 @@ _JSON_CLASSES: dict[JsonClass, tuple[str, str]] = {
     "number": ("number", "numeric"),
     "bool": ("boolean", "boolean"),
 }
-# Half of the least float: what is not more is rounded to 0.
-_NOTHING_LEFT = "2.47032822920623272e-324"
+# Half of the least float: what is not more is rounded to 0. A little more, as a float's cast to numeric has 15 digits.
+_NOTHING_LEFT = "2.4703282292063e-324"
 
 
 class PostgresDialect(Dialect):
