@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from dbkit import Embedded, Entity, Group, Mapped, Versioned, View, avg, count, field, key, related, sum_, via
-from dbkit.building import total_order
 from dbkit.entity import spec_of
+from dbkit.fields import total_order
 from dbkit.query import Filter, Find
 from dbkit.spec import Schema
 from dbkit.views import read_of

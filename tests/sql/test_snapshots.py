@@ -15,8 +15,9 @@ from uuid import UUID
 import pytest
 
 from dbkit import any_related, everything, via
-from dbkit.building import changes_of, group_query, total_order
+from dbkit.building import changes_of, group_query
 from dbkit.entity import spec_of
+from dbkit.fields import total_order
 from dbkit.query import Claim, Count, DeleteMany, DeleteOne, Exists, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.views import read_of
 from dbkit_sql.compiler import Compiler

@@ -94,7 +94,7 @@ def test_a_fill_encodes_repeats_and_pads() -> None:
     import sqlalchemy as sa
 
     binds = Binds()
-    column: Any = sa.column("x")
+    column: sa.ColumnElement[Any] = sa.column("x")
     statement = (
         sa.select(column)
         .where(

@@ -12,6 +12,7 @@ from dbkit.building import changes_of
 from dbkit.entity import spec_of
 from dbkit.query import DeleteOne, Insert, UpdateOne
 from dbkit_sql.errors import Failure, postgres_error, refused_connection, sqlite_error, verb_of
+from dbkit_sql.schema import Tables
 from tests.sql.entities import Note, User, postgres, sqlite
 
 USER, NOTE = spec_of(User), spec_of(Note)
@@ -23,7 +24,7 @@ COMPUTES = verb_of(
 POSTGRES, SQLITE = postgres().tables, sqlite().tables
 
 
-def _name(start: str, tables: Any) -> str:
+def _name(start: str, tables: Tables) -> str:
     return next(name for name in tables.constraints if name.startswith(start))
 
 
