@@ -52,11 +52,14 @@ def client_url(url: URL, options: Options) -> str:
 
 def client_options(options: Options) -> dict[str, Any]:
     """Return the client's options; what the URL's query says of them stays the user's."""
+    timeout_ms = max(1, round(options.timeout_s * 1_000))
     said = {key.lower() for key, _ in options.driver}
     given = {
         "maxPoolSize": options.pool_size,
-        # For what has a time limit on the server alone; `AsyncLink.call` bounds all else.
-        "socketTimeoutMS": max(1, round(options.timeout_s * 1_000)),
+        # `timeout_s` each for a statement, of which the server's own limit comes first, and for a free connection.
+        "socketTimeoutMS": timeout_ms + 1_000,
+        "waitQueueTimeoutMS": timeout_ms,
+        "serverSelectionTimeoutMS": timeout_ms,
         # Snapshots outside transactions show what a majority has: so must every write be that has returned.
         "w": "majority",
         "appName": "dbkit",

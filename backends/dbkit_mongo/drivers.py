@@ -252,10 +252,11 @@ class Mongomock(PyMongo):
 
     def find(self, collection: Any, *args: Any, **options: Any) -> list[Document]:
         options.pop("batch_size", None)
+        options.pop("max_time_ms", None)
         return list(collection.find(*args, **options))
 
     def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]:
-        options.pop("batchSize", None)
+        options.pop("maxTimeMS", None)
         return list(target.aggregate(pipeline, **options))
 
     def command(self, database: Any, command: Document) -> Document:

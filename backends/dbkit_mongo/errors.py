@@ -47,8 +47,8 @@ class Doing:
     entity: EntitySpec | None = None
     writes: bool = False
     in_transaction: bool = False
-    is_bounded: bool = False
-    """Whether the command carries a time limit of its own (`LOCK_WAIT`), so that none is needed around it."""
+    within_s: float | None = None
+    """The driver's time limit around the whole, for what takes none of the server's; None: the connection's own."""
 
 
 def translate(error: Exception, doing: Doing) -> DbkitError:

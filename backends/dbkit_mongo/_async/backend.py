@@ -30,6 +30,7 @@ from .references import refer
 
 __all__ = ["AsyncMongoBackend"]
 
+INDEX_BUILD_S = 3_600.0
 CLAIM_WAIT_S = 0.25
 """How long a claim may wait for a document that another one holds, once."""
 NAMESPACE_EXISTS, INDEX_CONFLICTS = 48, frozenset({85, 86})
@@ -177,9 +178,8 @@ class AsyncMongoBackend(AsyncMongoOperations):
 
     async def _create_index(self, wanted: Collection, index: Index) -> list[str]:
         link = self.link
-        doing = Doing(
-            f'{{"createIndexes": "{wanted.name}", "indexes": [{{"name": "{index.name}"}}]}}', wanted.entity
-        )
+        text = f'{{"createIndexes": "{wanted.name}", "indexes": [{{"name": "{index.name}"}}]}}'
+        doing = Doing(text, wanted.entity, within_s=INDEX_BUILD_S)
         keys = [(key, 1) for key in index.keys]
         try:
             await link.call(doing, link.collection(wanted.name).create_index, keys, **index.options)
@@ -286,7 +286,7 @@ async def _claim_one(
     on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]
 ) -> dict[str, Any] | None:
     document: dict[str, Any] | None = await on.link.call(
-        on.doing(plan.text, plan.entity, writes=True, is_bounded=True),
+        on.writing(plan.text, plan.entity),
         on.link.collection(plan.entity.stored).find_one_and_update,
         _but(plan.within(binds), passed),
         plan.update(binds),

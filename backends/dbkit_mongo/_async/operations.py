@@ -81,10 +81,8 @@ class AsyncMongoOperations:
         self.session = session
         self.in_transaction = in_transaction
 
-    def doing(
-        self, text: str, entity: EntitySpec | None, *, writes: bool = False, is_bounded: bool = False
-    ) -> Doing:
-        return Doing(text, entity, writes, self.in_transaction, is_bounded and not self.in_transaction)
+    def writing(self, text: str, entity: EntitySpec | None) -> Doing:
+        return Doing(text, entity, writes=True, in_transaction=self.in_transaction)
 
     def lock_wait(self) -> Document:
         """Return the options that end a write's wait for another's transaction after 5 s.
@@ -149,6 +147,7 @@ class AsyncMongoOperations:
                 plan.fill((id,)),
                 plan.projection,
                 session=self.session,
+                max_time_ms=link.timeout_ms,
             )
             found = [] if one is None else [one]
         return plan.shape.instances(found)[0] if found else None
@@ -203,6 +202,7 @@ class AsyncMongoOperations:
             # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
             batch_size=limit + 1 if limit > 100 else 0,
             session=self.session,
+            max_time_ms=link.timeout_ms,
         )
 
     async def _aggregate(
@@ -217,7 +217,14 @@ class AsyncMongoOperations:
                     "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
                 )
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return await link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
+        return await link.call(
+            Doing(text, entity),
+            link.driver.aggregate,
+            on,
+            pipeline,
+            session=self.session,
+            maxTimeMS=link.timeout_ms,
+        )
 
     async def count(self, query: Count) -> int:
         found = await self._pipeline(query, compile_count)
@@ -273,9 +280,11 @@ class AsyncMongoOperations:
             await self.atomically("create", lambda on: on.insert(query))
             return
         document = plan.fill(row)
+        # Outside transactions an insertion waits for another's of the same key, and takes no time limit of its own.
+        within_s = None if self.in_transaction else self.link.timeout_s
         try:
             await self.link.call(
-                self.doing(plan.text, plan.entity, writes=True),
+                Doing(plan.text, plan.entity, True, self.in_transaction, within_s),
                 self.link.collection(plan.entity.stored).insert_one,
                 document,
                 session=self.session,
@@ -302,7 +311,7 @@ class AsyncMongoOperations:
 
     async def _insert_all(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         plan = self.link.inserts.get(entity.token) or await self.link.insertion(entity)
-        doing = self.doing(plan.text, entity, writes=True)
+        doing = self.writing(plan.text, entity)
         insert, fill = self.link.collection(entity.stored).insert_many, plan.fill
         for start in range(0, len(rows), INSERT_CHUNK):
             documents = [fill(row) for row in rows[start : start + INSERT_CHUNK]]
@@ -324,7 +333,7 @@ class AsyncMongoOperations:
         ):
             raise await self._why_not(plan, query, is_joined=True)
         document = await self.link.call(
-            self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
+            self.writing(plan.text, plan.entity),
             self.link.collection(plan.entity.stored).find_one_and_update,
             plan.within(binds),
             plan.update(binds),
@@ -392,7 +401,7 @@ class AsyncMongoOperations:
         if not wanted:
             return 0
         result = await self.link.call(
-            self.doing(plan.text, entity, writes=True),
+            self.writing(plan.text, entity),
             collection.update_many,
             within,
             plan.update(binds),
@@ -442,7 +451,7 @@ class AsyncMongoOperations:
             update = plan.update_version
         collection = self.link.collection(plan.entity.stored)
         document = await self.link.call(
-            self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
+            self.writing(plan.text, plan.entity),
             collection.find_one_and_update,
             plan.filter(row),
             update(row),
@@ -470,7 +479,7 @@ class AsyncMongoOperations:
         link, entity = self.link, plan.entity
         if plan.choice.joined is None and not link.schema.children(entity):
             gone = await link.call(
-                self.doing(plan.text, entity, writes=True, is_bounded=True),
+                self.writing(plan.text, entity),
                 link.collection(entity.stored).find_one_and_delete,
                 plan.choice.own(query.binds),
                 {"_id": 1},
@@ -517,7 +526,7 @@ class AsyncMongoOperations:
             touched = await self._count_touched(entity, filter)
             if touched:
                 await link.call(
-                    self.doing(plan.text, entity, writes=True),
+                    self.writing(plan.text, entity),
                     link.collection(entity.stored).delete_many,
                     filter,
                     session=self.session,

@@ -73,10 +73,8 @@ async def _raise_guards(on: AsyncMongoOperations, writes: list[UpdateOne]) -> No
         return
     await on.link.ensure(guards.COLLECTION)
     collection = on.link.collection(guards.COLLECTION)
-    doing = on.doing(
-        f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}',
-        None,
-        writes=True,
+    doing = on.writing(
+        f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}', None
     )
     for start in range(0, len(writes), CHUNK):
         await on.link.call(
@@ -176,9 +174,7 @@ async def _children(
 
 
 async def _delete(on: AsyncMongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
-    doing = on.doing(
-        f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity, writes=True
-    )
+    doing = on.writing(f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity)
     for start in range(0, len(ids), CHUNK):
         filter = {"_id": {"$in": ids[start : start + CHUNK]}}
         await on.link.call(doing, on.link.collection(entity.stored).delete_many, filter, session=on.session)
@@ -186,9 +182,7 @@ async def _delete(on: AsyncMongoOperations, entity: EntitySpec, ids: list[Any]) 
 
 async def _set_null(on: AsyncMongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any]) -> int:
     key, touched = key_of(field), 0
-    doing = on.doing(
-        f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child, writes=True
-    )
+    doing = on.writing(f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child)
     for start in range(0, len(ids), CHUNK):
         result = await on.link.call(
             doing,

@@ -64,6 +64,8 @@ class Link:
         self.owner = owner
         self.name = owner.name
         self.timeout_s = timeout_s
+        self.timeout_ms = max(1, round(timeout_s * 1_000))
+        """The server's time limit for one read."""
         self.driver = driver
         self.codec = codec
         self.schema = Schema(())
@@ -91,11 +93,10 @@ class Link:
         if hook is not None:
             return self._told(hook, doing, function, *args, **kwargs)
         try:
-            if doing.is_bounded:
+            if doing.within_s is None:
                 return function(*args, **kwargs)
-            # One deadline for all: the wait for a connection, the server's own time limit, the reply, a retry.
             # https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
-            with pymongo.timeout(self.timeout_s):
+            with pymongo.timeout(doing.within_s):
                 return function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
@@ -104,7 +105,7 @@ class Link:
         failed: str | None = None
         started = perf_counter()
         try:
-            with nullcontext() if doing.is_bounded else pymongo.timeout(self.timeout_s):
+            with nullcontext() if doing.within_s is None else pymongo.timeout(doing.within_s):
                 return function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             failed = type(error).__name__

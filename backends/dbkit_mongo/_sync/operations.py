@@ -82,10 +82,8 @@ class MongoOperations:
         self.session = session
         self.in_transaction = in_transaction
 
-    def doing(
-        self, text: str, entity: EntitySpec | None, *, writes: bool = False, is_bounded: bool = False
-    ) -> Doing:
-        return Doing(text, entity, writes, self.in_transaction, is_bounded and not self.in_transaction)
+    def writing(self, text: str, entity: EntitySpec | None) -> Doing:
+        return Doing(text, entity, writes=True, in_transaction=self.in_transaction)
 
     def lock_wait(self) -> Document:
         """Return the options that end a write's wait for another's transaction after 5 s.
@@ -150,6 +148,7 @@ class MongoOperations:
                 plan.fill((id,)),
                 plan.projection,
                 session=self.session,
+                max_time_ms=link.timeout_ms,
             )
             found = [] if one is None else [one]
         return plan.shape.instances(found)[0] if found else None
@@ -204,6 +203,7 @@ class MongoOperations:
             # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
             batch_size=limit + 1 if limit > 100 else 0,
             session=self.session,
+            max_time_ms=link.timeout_ms,
         )
 
     def _aggregate(
@@ -218,7 +218,14 @@ class MongoOperations:
                     "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
                 )
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
+        return link.call(
+            Doing(text, entity),
+            link.driver.aggregate,
+            on,
+            pipeline,
+            session=self.session,
+            maxTimeMS=link.timeout_ms,
+        )
 
     def count(self, query: Count) -> int:
         found = self._pipeline(query, compile_count)
@@ -274,9 +281,11 @@ class MongoOperations:
             self.atomically("create", lambda on: on.insert(query))
             return
         document = plan.fill(row)
+        # Outside transactions an insertion waits for another's of the same key, and takes no time limit of its own.
+        within_s = None if self.in_transaction else self.link.timeout_s
         try:
             self.link.call(
-                self.doing(plan.text, plan.entity, writes=True),
+                Doing(plan.text, plan.entity, True, self.in_transaction, within_s),
                 self.link.collection(plan.entity.stored).insert_one,
                 document,
                 session=self.session,
@@ -303,7 +312,7 @@ class MongoOperations:
 
     def _insert_all(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         plan = self.link.inserts.get(entity.token) or self.link.insertion(entity)
-        doing = self.doing(plan.text, entity, writes=True)
+        doing = self.writing(plan.text, entity)
         insert, fill = self.link.collection(entity.stored).insert_many, plan.fill
         for start in range(0, len(rows), INSERT_CHUNK):
             documents = [fill(row) for row in rows[start : start + INSERT_CHUNK]]
@@ -325,7 +334,7 @@ class MongoOperations:
         ):
             raise self._why_not(plan, query, is_joined=True)
         document = self.link.call(
-            self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
+            self.writing(plan.text, plan.entity),
             self.link.collection(plan.entity.stored).find_one_and_update,
             plan.within(binds),
             plan.update(binds),
@@ -393,7 +402,7 @@ class MongoOperations:
         if not wanted:
             return 0
         result = self.link.call(
-            self.doing(plan.text, entity, writes=True),
+            self.writing(plan.text, entity),
             collection.update_many,
             within,
             plan.update(binds),
@@ -443,7 +452,7 @@ class MongoOperations:
             update = plan.update_version
         collection = self.link.collection(plan.entity.stored)
         document = self.link.call(
-            self.doing(plan.text, plan.entity, writes=True, is_bounded=True),
+            self.writing(plan.text, plan.entity),
             collection.find_one_and_update,
             plan.filter(row),
             update(row),
@@ -471,7 +480,7 @@ class MongoOperations:
         link, entity = self.link, plan.entity
         if plan.choice.joined is None and not link.schema.children(entity):
             gone = link.call(
-                self.doing(plan.text, entity, writes=True, is_bounded=True),
+                self.writing(plan.text, entity),
                 link.collection(entity.stored).find_one_and_delete,
                 plan.choice.own(query.binds),
                 {"_id": 1},
@@ -518,7 +527,7 @@ class MongoOperations:
             touched = self._count_touched(entity, filter)
             if touched:
                 link.call(
-                    self.doing(plan.text, entity, writes=True),
+                    self.writing(plan.text, entity),
                     link.collection(entity.stored).delete_many,
                     filter,
                     session=self.session,

@@ -74,10 +74,8 @@ def _raise_guards(on: MongoOperations, writes: list[UpdateOne]) -> None:
         return
     on.link.ensure(guards.COLLECTION)
     collection = on.link.collection(guards.COLLECTION)
-    doing = on.doing(
-        f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}',
-        None,
-        writes=True,
+    doing = on.writing(
+        f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}', None
     )
     for start in range(0, len(writes), CHUNK):
         on.link.call(
@@ -177,9 +175,7 @@ def _children(
 
 
 def _delete(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
-    doing = on.doing(
-        f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity, writes=True
-    )
+    doing = on.writing(f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity)
     for start in range(0, len(ids), CHUNK):
         filter = {"_id": {"$in": ids[start : start + CHUNK]}}
         on.link.call(doing, on.link.collection(entity.stored).delete_many, filter, session=on.session)
@@ -187,9 +183,7 @@ def _delete(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
 
 def _set_null(on: MongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any]) -> int:
     key, touched = key_of(field), 0
-    doing = on.doing(
-        f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child, writes=True
-    )
+    doing = on.writing(f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child)
     for start in range(0, len(ids), CHUNK):
         result = on.link.call(
             doing,
