@@ -166,10 +166,19 @@ class Server:
             ServerFailed: it did not answer in time, or is not ours.
         """
         child = self._own()
-        child.stop()
-        child.start()
         assert self._ready is not None
-        self._ready()
+        for attempt in range(START_ATTEMPTS):
+            child.stop()
+            child.start()
+            try:
+                self._ready()
+            except _PortTaken:
+                # What a killed PostgreSQL was forking meanwhile keeps its shared memory for a moment.
+                if attempt == START_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.1 * (attempt + 1))
+            else:
+                return
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last *lines* lines of a private server's log; "" for another one."""

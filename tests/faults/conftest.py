@@ -20,7 +20,18 @@ def _own_servers() -> Iterator[dict[str, Server]]:
         server.stop()
 
 
-@pytest.fixture(params=["postgresql", "mongodb"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "own_server" not in metafunc.fixturenames:
+        return
+    kinds = ["postgresql", "mongodb"]
+    # PyMongo waits for servers that are gone, so such tests take long, and its two clients are one source: one colour.
+    folder, module = metafunc.definition.path.parent.name, metafunc.definition.path.stem
+    if folder == "_async" and "killed" in module:
+        kinds.remove("mongodb")
+    metafunc.parametrize("own_server", kinds, indirect=True)
+
+
+@pytest.fixture
 def own_server(
     request: pytest.FixtureRequest, _own_servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch
 ) -> Server:
