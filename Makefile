@@ -5,13 +5,16 @@
 #   make check         format, lint, types, walls, generated code
 #   make conformance   one line a rule, one column a store
 #   make differential  random programs on all stores                     (N=5000 SEED=7)
-#   make bench | docs | wheel | sync-code | format | lock | hooks | clean
+#   make bench         dbkit beside the bare driver and what people use   (BENCH_ARGS=--quick)
+#   make bench-instructions | docs | wheel | sync-code | format | lock | hooks | clean
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+BENCH_ARGS ?=
 BIN := $(VENV)/bin
 # The first of these that is new enough; set PYTHON to choose another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -22,7 +25,7 @@ TESTS ?=
 PYTEST_ARGS ?=
 SOURCES := $(wildcard dbkit backends tests examples tools bench docs/tools)
 
-.PHONY: help venv demo test check mypy format conformance differential bench docs wheel sync-code lock hooks clean
+.PHONY: help venv demo test check mypy format conformance differential bench bench-instructions docs wheel sync-code lock hooks clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -76,8 +79,24 @@ conformance: venv
 differential: venv
 	@$(BIN)/python -m dbkit.testing differential --n $(N) --seed $(SEED)
 
-bench: venv
-	@$(BIN)/python -m bench
+# The peers have an environment of their own, so that a developer's stays small.
+bench: $(BENCH_VENV)/.installed
+	@$(BENCH_VENV)/bin/python -m bench $(BENCH_ARGS)
+
+# Counts instructions with valgrind and compares them with the baseline of this Python, platform and lock file.
+bench-instructions: $(BENCH_VENV)/.installed
+	@$(BENCH_VENV)/bin/python -m bench.instructions $(BENCH_ARGS)
+
+$(BENCH_VENV)/.locked: requirements-bench.lock
+	@test -n "$(PYTHON)" || { echo "dbkit needs Python 3.11 or newer: none found; set PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	@echo "==> installing $$(grep -c '==' requirements-bench.lock) pinned packages into $(BENCH_VENV) (a minute or so, once)"
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location -r requirements-bench.lock
+	@touch $@
+
+$(BENCH_VENV)/.installed: $(BENCH_VENV)/.locked pyproject.toml
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # Warnings are fatal. The statements that pages show need servers: docs/tools/statements.py, held by a test.
 docs: venv
@@ -93,10 +112,12 @@ lock:
 	@test -x $(BIN)/uv || $(MAKE) venv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-annotate \
 		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" --output-file requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group bench --no-annotate \
+		$(if $(UPGRADE),--upgrade) --custom-compile-command "make lock" --output-file requirements-bench.lock pyproject.toml
 
 hooks: venv
 	$(BIN)/pre-commit install
 
 clean:
-	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .cache
+	rm -rf $(VENV) $(BENCH_VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,187 @@
+# pyright: basic
+# mypy: ignore-errors
+"""SQLModel: table models, and response models of the same fields, as its tutorial has it for FastAPI.
+
+(https://sqlmodel.tiangolo.com/tutorial/fastapi/multiple-models/: a table model is not validated, the response model is.)
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from pydantic import ConfigDict, TypeAdapter
+from sqlmodel import Field, Session, SQLModel, create_engine, select
+
+from dbkit.blog import User
+from dbkit.values import casefold_key
+
+from ..models import COUNTS
+from .base import Stats
+from .checking import now
+from .peers import Dialect, grouped
+from .sqlalchemy_core import Statements, prepared
+
+__all__ = ["SqlModelContender", "make"]
+
+
+class UserRead(SQLModel):
+    model_config = ConfigDict(val_temporal_unit="milliseconds")
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    username: str = Field(max_length=100)
+    email: str = Field(max_length=254)
+    bio: str | None = None
+
+
+class PostRead(SQLModel):
+    model_config = ConfigDict(val_temporal_unit="milliseconds")
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    user_id: UUID
+    title: str = Field(max_length=300)
+    body: str = ""
+
+
+class UserWithPostsRead(UserRead):
+    posts: list[PostRead]
+
+
+USERS = TypeAdapter(list[UserRead])
+POSTS = TypeAdapter(list[PostRead])
+VIEWS = TypeAdapter(list[UserWithPostsRead])
+
+
+def tables(dialect: Dialect) -> tuple[Any, Any]:
+    """Return the table models."""
+    id_type, moment = (bytes, int) if dialect.is_sqlite else (UUID, datetime)
+    column = sa.LargeBinary if dialect.is_sqlite else sa.Uuid
+    moments = sa.Integer if dialect.is_sqlite else sa.DateTime(timezone=True)
+
+    class UserTable(SQLModel, table=True):
+        __tablename__ = "users"
+        id: id_type = Field(primary_key=True, sa_type=column)
+        created_at: moment = Field(sa_type=moments)
+        updated_at: moment = Field(sa_type=moments)
+        username: str
+        email: str
+        bio: str | None = None
+        email__casefold: str
+
+    class PostTable(SQLModel, table=True):
+        __tablename__ = "posts"
+        id: id_type = Field(primary_key=True, sa_type=column)
+        created_at: moment = Field(sa_type=moments)
+        updated_at: moment = Field(sa_type=moments)
+        user_id: id_type = Field(sa_type=column, foreign_key="users.id")
+        title: str
+        body: str
+
+    return UserTable, PostTable
+
+
+class SqlModelContender:
+    """The verbs on SQLModel."""
+
+    def __init__(self, url: str) -> None:
+        self._dialect = Dialect(url)
+        self._engine = create_engine(self._dialect.sqlalchemy_url())
+        prepared(self._engine, self._dialect)
+        self._user, self._post = user, post = tables(self._dialect)
+        self._sql = Statements(self._dialect)
+        key = sa.bindparam("key")
+        self._by_email = select(user).where(user.email__casefold == key)
+        self._page = select(user).order_by(user.username).limit(51)
+        self._deep = select(user).where(user.username > key).order_by(user.username).limit(51)
+        latest = (post.created_at.desc(), post.id.desc())
+        self._posts = select(post).where(post.user_id == key).order_by(*latest).limit(101)
+        self._first = select(post).order_by(post.id).limit(1000)
+        self._next = select(post).where(post.id > key).order_by(post.id).limit(1000)
+
+    def _session(self) -> Session:
+        return Session(self._engine, expire_on_commit=False)
+
+    def _all(self, statement: Any, **values: Any) -> Sequence[Any]:
+        with self._session() as session:
+            return session.exec(statement, params=values).all()
+
+    def get(self, id: UUID) -> Any:
+        with self._session() as session:
+            found = session.get(self._user, self._dialect.id(id))
+            return None if found is None else UserRead.model_validate(found, from_attributes=True)
+
+    def by_email(self, email: str) -> Any:
+        found = self._all(self._by_email, key=casefold_key(email))
+        return UserRead.model_validate(found[0], from_attributes=True) if found else None
+
+    def page(self) -> Sequence[Any]:
+        return USERS.validate_python(self._all(self._page)[:50], from_attributes=True)
+
+    def position(self, username: str, id: UUID) -> Any:
+        return username
+
+    def deep_page(self, position: Any) -> Sequence[Any]:
+        return USERS.validate_python(self._all(self._deep, key=position)[:50], from_attributes=True)
+
+    def posts(self, user_id: UUID) -> Sequence[Any]:
+        found = self._all(self._posts, key=self._dialect.id(user_id))
+        return POSTS.validate_python(found[:100], from_attributes=True)
+
+    def create(self, user: User) -> None:
+        with self._session() as session:
+            session.add(self._user(**self._dialect.values(user)))
+            session.commit()
+
+    def stats(self) -> Stats:
+        with self._session() as session:
+            users, posts = session.exec(self._sql.totals).one()
+            return users, posts, COUNTS.validate_python(session.exec(self._sql.most).mappings().all())
+
+    def bulk(self, users: Sequence[User]) -> int:
+        with self._session() as session:
+            session.exec(sa.insert(self._user), params=[self._dialect.values(user) for user in users])
+            session.commit()
+        return len(users)
+
+    def update(self, id: UUID, bio: str) -> Any:
+        with self._session() as session:
+            found = session.get(self._user, self._dialect.id(id))
+            found.bio, found.updated_at = bio, self._dialect.moment(now())
+            session.add(found)
+            session.commit()
+            return UserRead.model_validate(found, from_attributes=True)
+
+    def view(self) -> Sequence[Any]:
+        with self._session() as session:
+            parents = [dict(row) for row in session.exec(self._sql.parents).mappings()]
+            ids = [parent["id"] for parent in parents]
+            children = session.exec(self._sql.children, params={"ids": ids}).mappings()
+            return VIEWS.validate_python(grouped(parents, [dict(child) for child in children]))
+
+    def upsert(self, user: User) -> Any:
+        with self._session() as session:
+            rows = session.exec(self._sql.upsert, params=self._dialect.values(user)).mappings().all()
+            session.commit()
+            return UserRead.model_validate(dict(rows[0]))
+
+    def iterate(self) -> tuple[int, Any]:
+        done, last = 0, None
+        rows = self._all(self._first)
+        while rows:
+            for item in POSTS.validate_python(rows, from_attributes=True):
+                done, last = done + 1, item
+            rows = self._all(self._next, key=rows[-1].id)
+        return done, last
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def make(url: str) -> SqlModelContender:
+    """Open it."""
+    return SqlModelContender(url)
