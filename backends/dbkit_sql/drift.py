@@ -68,10 +68,7 @@ def _parts(create: str) -> dict[str, str]:
         text = _plain(definition)
         words = text.split(" ")
         if words[0] == "CONSTRAINT":
-            kind = {"ck": "check", "fk": "reference", "pk": "primary key"}.get(
-                words[1].strip('"')[:2], "constraint"
-            )
-            parts[f"{kind} {words[1].strip(chr(34))}"] = text
+            parts[_meaning(words[1].strip('"'))] = text
         else:
             parts[f"column {words[0].strip(chr(34))}"] = text
     return parts
@@ -79,11 +76,16 @@ def _parts(create: str) -> dict[str, str]:
 
 _CHECK = re.compile(r"ck_.*?__(.*)__[0-9a-f]{8}(?:_[0-9a-f]{8})?\Z")
 
+_REFERENCE = re.compile(r"fk_.*?__(.*?)(?:_[0-9a-f]{8})?\Z")
+
 
 def _meaning(constraint: str) -> str:
     """Return what a constraint is about: a check's name without the digest of what it says."""
-    found = _CHECK.match(constraint)
-    return f"check of {found[1]}" if found else f"constraint {constraint}"
+    if found := _CHECK.match(constraint):
+        return f"check of {found[1]}"
+    if found := _REFERENCE.match(constraint):
+        return f"reference {found[1]}"
+    return "primary key" if constraint.startswith("pk_") else f"constraint {constraint}"
 
 
 def _split(definitions: str) -> Iterable[str]:

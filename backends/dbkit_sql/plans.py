@@ -31,7 +31,8 @@ def sqlite_plan(text: str, rows: Sequence[Sequence[Any]], tables: Collection[str
             indexes.append(f"{found[1]}.rowid")
         elif (found := _SCAN.match(detail)) and found[1].partition("$")[0] in tables:
             scans.append(found[1].partition("$")[0])
-        if "USE TEMP B-TREE FOR" in detail and "ORDER BY" in detail:
+        # "FOR LAST TERM OF ORDER BY" only sorts what an index left equal.
+        if detail == "USE TEMP B-TREE FOR ORDER BY":
             is_sorted = True
     return Plan(text, tuple(dict.fromkeys(indexes)), None, is_sorted, tuple(dict.fromkeys(scans)), details)
 

@@ -25,7 +25,7 @@ _NUMBERS = frozenset({"cache_size", "mmap_size", "wal_autocheckpoint"})
 SQLITE_KEYS = frozenset({"synchronous", *_NUMBERS})
 # libpq's parameters (PostgreSQL's manual, 34.1.2), without those that the URL or dbkit itself says.
 POSTGRES_KEYS = frozenset({
-    "application_name", "channel_binding", "client_encoding", "connect_timeout", "gssencmode", "gsslib", "hostaddr",
+    "application_name", "channel_binding", "connect_timeout", "gssencmode", "gsslib", "hostaddr",
     "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname", "load_balance_hosts",
     "options", "passfile", "require_auth", "requirepeer", "service", "sslcert", "sslcertmode", "sslcrl", "sslcrldir",
     "sslkey", "ssl_max_protocol_version", "ssl_min_protocol_version", "sslmode", "sslnegotiation", "sslpassword",
@@ -112,10 +112,12 @@ def postgres_settings(url: URL, options: Options) -> PostgresSettings:
         parameters["password"] = url.password
     if url.database:
         parameters["dbname"] = url.database
+    parameters["client_encoding"] = "UTF8"  # whatever PGCLIENTENCODING says
     parameters.setdefault("application_name", "dbkit")
     parameters.setdefault("connect_timeout", max(2, round(options.timeout_s)))
     session = (
-        "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET standard_conforming_strings = on; "
+        "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET standard_conforming_strings = on; "
+        "SET default_transaction_isolation = 'read committed'; "
         f"SET statement_timeout = {max(1, round(options.timeout_s * 1000))}; "
         f"SET lock_timeout = {round(LOCK_WAIT_S * 1000)}"
     )

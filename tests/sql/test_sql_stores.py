@@ -186,6 +186,25 @@ def test_a_drift_names_each_part(sql_url: str) -> None:
         assert db.store(User).count() == 0
 
 
+def test_another_reference_is_a_drift(sql_url: str) -> None:
+    class Kept(Entity, name="posts"):
+        user_id: Mapped[UUID] = field(references=lambda: User)
+        title: Mapped[str]
+        likes: Mapped[int] = field(default=0)
+
+    class Bounded(Entity, name="posts"):
+        user_id: Mapped[UUID] = field(references=lambda: User, on_delete="cascade")
+        title: Mapped[str]
+        likes: Mapped[int] = field(default=0, ge=0)
+
+    with _open(sql_url, *ENTITIES) as db:
+        for entity, part in ((Kept, "in: reference user_id ("), (Bounded, "check of likes")):
+            with connect(_same(db, sql_url), entities=[User, entity]) as other:
+                with pytest.raises(errors.SchemaDrift) as raised:
+                    other.create_schema()
+                assert part in str(raised.value)
+
+
 def _same(db: Database, url: str) -> str:
     if url != "sqlite://":
         return url

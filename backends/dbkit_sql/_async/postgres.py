@@ -47,6 +47,10 @@ T = TypeVar("T")
 _OLDEST = 140_000
 # A connection that was idle for longer is looked at before it is used: has the server closed it meanwhile?
 _TRUSTED_S = 0.5
+# So many rows are not kept in memory for the sake of a kept cursor.
+_MANY_ROWS = 200
+# Of each connection; the server keeps each of them in its memory.
+_PREPARED = 256
 # Held while a schema is made: two processes shall not make one table at once. Any number that is always the same.
 _SCHEMA_LOCK = 7_306_367_291_482_113_381
 
@@ -78,7 +82,7 @@ class AsyncPostgresConnection:
         """Open a connection."""
         raw = await AsyncPatientConnection.connect(autocommit=True, context=ADAPTERS, **settings.parameters)
         try:
-            raw.prepared_max = 1_000
+            raw.prepared_max = _PREPARED
             raw.patience_s = settings.patience_s
             await raw.execute(settings.session.encode(), prepare=False)
         except BaseException:
@@ -96,6 +100,9 @@ class AsyncPostgresConnection:
         await self._cursor.execute(text, params)
         found = await self._cursor.fetchall()
         self._used_at = monotonic()
+        if len(found) > _MANY_ROWS:
+            # A cursor holds its last result until the next one comes.
+            self._cursor = self.raw.cursor(binary=True)
         return found
 
     async def change(self, text: Any, params: Sequence[Any] = ()) -> int:
