@@ -4,7 +4,7 @@
 
 Seeded rows and a git repository's real history (this one's; DEMO_REPO=path names another) are written to every store,
 and the same questions are put to each. PostgreSQL and MongoDB are started for it and stopped again, see
-`dbkit.testing.servers`. The figures are written to build/demo/demo.png and demo.json.
+`dbkit.testing.servers`. The figures are written to build/demo/demo.json, or PATH, and to a PNG beside it.
 
 Exit codes: 0 all the same, 1 something differs, 2 a server could not be started.
 """
@@ -32,7 +32,7 @@ def main() -> int:
     )
     parser.add_argument("--stores", default=",".join(STORES), help=f"some of {', '.join(STORES)}")
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows and programs")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="where demo.json goes")
+    parser.add_argument("--json", type=Path, metavar="PATH", default=ROOT / "build" / "demo" / "demo.json")
     told = parser.parse_args()
     names: str = told.stores
     asked = list(dict.fromkeys(filter(None, names.split(","))))
@@ -51,11 +51,11 @@ def main() -> int:
         outcome = run.run(asked, repository, quick=told.quick, report=report, stack=stack)
     outcome.seconds = time.monotonic() - started
     report.outcome(outcome)
-    folder = ROOT / "build" / "demo"
-    data = told.json or folder / "demo.json"
+    data: Path = told.json
+    figure = data.with_suffix(".png")
     outcome.write_json(data)
-    draw(outcome, folder / "demo.png")
-    report.closing(outcome, f"the figures: {_short(folder / 'demo.png')}, {_short(data)}")
+    draw(outcome, figure)
+    report.closing(outcome, f"the figures: {_short(figure)}, {_short(data)}")
     return outcome.exit_code
 
 

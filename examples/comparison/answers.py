@@ -43,7 +43,7 @@ def of_rows(shown: str, rows: Iterable[Any]) -> Answer:
 def failed(error: Exception) -> Answer:
     """Return the answer of a store on which the question itself failed: it is no other store's."""
     details = "".join(traceback.format_exception(error))
-    return Answer("FAILED", f"failed {id(error)} {details}", type(error).__name__, details)
+    return Answer("FAILED", f"failed {id(error)} {details}", "see below", details)
 
 
 def fingerprint(*values: Any) -> str:

@@ -18,7 +18,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 _ITEMS = ("anchor", "Anchor", "bell", "café", "drum", "Straße", "zebra", "Ωmega", "日本", "😀")
 
 
-class Sale(Record[int], name="demo_sales", indexes=[("rating", "amount")]):
+class Sale(Record[int], name="demo_sales", indexes=[("rating", "shipped")]):
     """A sale, rated by its buyer or not, shipped or not yet."""
 
     id: Mapped[int]

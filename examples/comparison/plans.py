@@ -22,7 +22,7 @@ class Asked:
     store: str
     label: str
     statement: str
-    plan: list[str]
+    plan: dict[str, str]
 
 
 def asked(columns: Sequence[Column]) -> list[Asked]:
@@ -35,12 +35,12 @@ def _asked(column: Column) -> Asked:
     try:
         plan = explain.group(UserPostCount, order_by=UserPostCount.post_count.desc(), limit=10)
     except DbkitError as error:
-        return Asked(str(column), column.label, "", [str(error)])
+        return Asked(str(column), column.label, "", {"refused": str(error)})
     sorts = {True: "in memory", False: "not needed", None: "not told"}[plan.sorted_in_memory]
-    told = [
-        f"indexes: {', '.join(plan.indexes) or 'none'}",
-        f"read whole: {', '.join(plan.scans) or 'nothing'}",
-        f"examined: {'not told' if plan.examined is None else f'{plan.examined:,}'}",
-        f"sorted: {sorts}",
-    ]
+    told = {
+        "indexes": ", ".join(plan.indexes) or "none",
+        "read whole": ", ".join(plan.scans) or "nothing",
+        "examined": "not told" if plan.examined is None else f"{plan.examined:,} rows",
+        "sorted": sorts,
+    }
     return Asked(str(column), column.label, plan.statement, told)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -21,7 +22,8 @@ from .stores import Column
 __all__ = ["PROGRAMS_WEIGHT", "Progress", "Question", "fill", "questions"]
 
 PAGE = 50
-_ORDER = (Sale.rating, Sale.amount.desc())
+_NULL = datetime.min.replace(tzinfo=UTC)
+_ORDER = (Sale.rating, Sale.shipped.desc())
 
 
 class Progress(Protocol):
@@ -117,8 +119,8 @@ def _of_sales(sales: Sequence[Sale]) -> list[Question]:
             is_readable=True,
         ),
         Question(
-            "the first 50 by rating and amount",
-            "nulls first, ties by id",
+            "the first 50 by rating, then latest",
+            "unrated first, unshipped last",
             _each(first),
             _rows(_sorted(sales)[:PAGE]),
             is_readable=True,
@@ -134,8 +136,10 @@ def _of_sales(sales: Sequence[Sale]) -> list[Question]:
 
 
 def _sorted(sales: Sequence[Sale]) -> list[Sale]:
-    """Sort as `_ORDER` does; the id breaks ties in the last key's direction."""
-    return sorted(sales, key=lambda s: (s.rating is not None, s.rating or 0, -s.amount, -s.id))
+    """Sort as `_ORDER` does: null first where it ascends, last where it descends; ties by id, as the last key goes."""
+    by_id = sorted(sales, key=lambda sale: sale.id, reverse=True)
+    by_date = sorted(by_id, key=lambda sale: _NULL if sale.shipped is None else sale.shipped, reverse=True)
+    return sorted(by_date, key=lambda sale: 0 if sale.rating is None else sale.rating)
 
 
 def _rows(sales: Sequence[Sale]) -> Answer:
@@ -164,7 +168,7 @@ def _cursor(sales: Sequence[Sale]) -> Question:
 
     return Question(
         "the next 50, after another's cursor",
-        "of the store to the left",
+        "made on the store to its left",
         ask,
         _rows(_sorted(sales)[PAGE : 2 * PAGE]),
         is_readable=True,
@@ -203,8 +207,8 @@ def _transfer(sizes: Sizes) -> Question:
 
     total = transfer_money.START * transfer_money.ACCOUNTS
     return Question(
-        "a total, when 2 of 4 workers die",
-        "kill -9 in a transfer; in memory, raise",
+        "a transfer killed in the middle",
+        "2 of 4 die, the total is kept",
         _each(ask),
         shown(total, total, 2, 2, 0),
     )
@@ -241,6 +245,7 @@ def _programs(sizes: Sizes) -> Question:
                 databases,
                 sizes.programs,
                 SEED,
+                max_size=PROGRAM_SIZE,
                 step=lambda: progress("all at once", PROGRAMS_WEIGHT * len(columns) / sizes.programs),
             )
         if report.difference is None:
@@ -252,6 +257,8 @@ def _programs(sizes: Sizes) -> Question:
     return Question(f"{sizes.programs:,} random programs", "each result and error compared", _alone(ask))
 
 
+PROGRAM_SIZE = 6
+"""The most steps of a program, which may be transactions of several statements."""
 PROGRAMS_WEIGHT = 5
 """How much longer than another question this one takes."""
 
@@ -301,7 +308,7 @@ def _who_wrote_what(found: Repository) -> Question:
         progress("", len(columns))
         return {}
 
-    remark = f"{found.name}, by author and month"
+    remark = f"{found.name}/, by author and month"
     if found.reason:
         return Question("who wrote what in the repository", f"not run: {found.reason}", nothing)
     return Question("who wrote what in the repository", remark, _each(ask))

@@ -67,7 +67,7 @@ def _begin_serializable(db: Database) -> None:
 
 
 def _foreign_cursor(db: Database) -> None:
-    cursor = db.store(Sale).page(order_by=Sale.amount, limit=1).next_cursor
+    cursor = db.store(Sale).page(order_by=Sale.shipped, limit=1).next_cursor
     db.store(Sale).page(order_by=Sale.rating, after=cursor)
 
 

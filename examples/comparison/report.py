@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from rich import box
 from rich.columns import Columns
@@ -108,6 +110,9 @@ class Report:
             for column in outcome.columns
             if column.is_surrogate
         ]
+        notes.append(
+            "A worker is a process and dies by kill -9; in memory it is a thread and dies by an exception."
+        )
         notes += [f"{m.name} was not run: {m.reason}" for m in outcome.missing]
         for note in notes:
             self._console.print(Text(note, style="dim"))
@@ -171,7 +176,7 @@ class Report:
         most = max(cost.ratio for cost in outcome.costs)
         for cost in outcome.costs:
             times = (f"{us:,.0f} µs" for us in (cost.bare_us, cost.validated_us, cost.dbkit_us))
-            bar = Text("█" * max(1, round(16 * cost.ratio / most)), style="blue")
+            bar = Text("█" * max(1, round(14 * cost.ratio / most)), style="blue")
             table.add_row(cost.driver, f"{cost.call} × {cost.calls}", *times, f"{cost.ratio:.2f}", bar)
         self._console.print(table)
         note = (
@@ -212,22 +217,37 @@ def _lines(console: Console) -> Told:
 
 
 def _panel(asked: Asked, width: int) -> Panel:
-    language = "json" if asked.label == "mongodb" else "sql"
-    code = Syntax(_broken(asked.statement, language), language, background_color="default", word_wrap=True)
-    plan = Text(
-        "\n".join(f"plan: {line}" if n == 0 else f"      {line}" for n, line in enumerate(asked.plan))
-    )
+    is_json = asked.label == "mongodb"
+    text = _pipeline(asked.statement, width - 4) if is_json else _sql(asked.statement)
+    code = Syntax(text, "json" if is_json else "sql", background_color="default", word_wrap=True)
+    plan = Table.grid(padding=(0, 1))
+    for what, found in asked.plan.items():
+        plan.add_row(Text(what, style="dim"), Text(found))
     return Panel(Group(code, Rule(style="dim"), plan), title=asked.store.partition(",")[0], width=width)
 
 
-def _broken(statement: str, language: str) -> str:
-    """Break a statement into lines that can be read."""
-    if language == "json":
-        try:
-            return json.dumps(json.loads(statement), indent=1, ensure_ascii=False)
-        except ValueError:
-            return statement
+def _sql(statement: str) -> str:
     text = " ".join(statement.split())
-    for word in ("FROM", "LEFT OUTER JOIN", "JOIN", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT"):
-        text = text.replace(f" {word} ", f"\n{word} ").replace("LEFT OUTER\nJOIN", "LEFT OUTER JOIN")
-    return text
+    return re.sub(r" ((?:LEFT OUTER )?JOIN|FROM|WHERE|GROUP BY|HAVING|ORDER BY|LIMIT) ", r"\n\1 ", text)
+
+
+def _pipeline(statement: str, width: int) -> str:
+    try:
+        return _fitted(json.loads(statement), width, "")
+    except ValueError:  # it was cut, or is no JSON: as it came
+        return statement
+
+
+def _fitted(value: Any, width: int, indent: str, before: int = 0) -> str:
+    """Return *value* as JSON that is broken only where a line, with *before* characters on it, would be too long."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(indent) + before + len(line) <= width or not isinstance(value, dict | list):
+        return line
+    deeper = indent + " "
+    if isinstance(value, list):
+        items = [_fitted(item, width, deeper, 1) for item in cast("list[Any]", value)]
+    else:
+        pairs = cast("dict[str, Any]", value).items()
+        items = [f"{json.dumps(name)}: {_fitted(item, width, deeper, len(name) + 5)}" for name, item in pairs]
+    opening, closing = "[]" if isinstance(value, list) else "{}"
+    return f"{opening}\n{deeper}" + f",\n{deeper}".join(items) + f"\n{indent}{closing}"

@@ -29,9 +29,7 @@ def run(asked: list[str], path: Path, *, quick: bool, report: Report, stack: Exi
     if not columns:
         return outcome
     found = repository(path)
-    report.say(
-        f"and {found.name}: {len(found.posts):,} commits" if found.posts else f"{found.name}: {found.reason}"
-    )
+    report.say(f"git history of {found.name}/: {found.reason or f'{len(found.posts):,} commits'}")
     rows = sales(sizes.sales)
     users, posts = blog(sizes.users, sizes.posts)
     put = questions(sizes, rows, users, posts, found)
