@@ -387,13 +387,14 @@ async def passwords_are_never_shown(case: AsyncCase) -> None:
     if not parse_url(case.store.url).hosts or case.store.name in ("memory", "mongomock"):
         raise NotApplicable("its URL holds no password")
     host = parts.netloc.rpartition("@")[2]
-    for password in PASSWORDS:
-        for where in ("127.0.0.1:1", host):
+    for number, password in enumerate(PASSWORDS):
+        # A driver may look for a server that is not there for as long as it may.
+        for where in ("127.0.0.1:1", host) if number < 3 else (host,):
             netloc = f"someone:{quote(password, safe='')}@{where}"
             url = urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
             kind: type[BaseException] | None = None
             try:
-                async with aconnect(url, entities=[Plain], timeout_s=1) as db:
+                async with aconnect(url, entities=[Plain], timeout_s=0.4) as db:
                     shown = [repr(db), str(db.url), repr(db.url), repr(db.backend), repr(db.__dict__)]
                     await db.ping()
             except DbkitError as error:

@@ -171,13 +171,11 @@ async def an_unrelated_change_of_a_parent_is_no_conflict(case: AsyncCase) -> Non
         async with db.transaction() as tx:
             await tx.store(Book).create(Book(author=ada.id, owner=ada.id))
             await other.store(Author).update(ada.id, Author.name.set("Ada"), Author.age.set(36))
-            async with other.transaction() as second:
-                await second.store(Book).create(Book(author=ada.id))
         async with db.transaction() as tx:
             await tx.store(Author).update(ada.id, Author.name.set("A."))
             await other.store(Book).create(Book(author=ada.id, editor=ada.id))
         assert time.monotonic() - started < 3
-        assert await db.counts(Author, Book) == [1, 3]
+        assert await db.counts(Author, Book) == [1, 2]
         assert (await db.store(Author).require(ada.id)).name == "A."
 
 

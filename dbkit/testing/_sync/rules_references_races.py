@@ -172,13 +172,11 @@ def an_unrelated_change_of_a_parent_is_no_conflict(case: Case) -> None:
         with db.transaction() as tx:
             tx.store(Book).create(Book(author=ada.id, owner=ada.id))
             other.store(Author).update(ada.id, Author.name.set("Ada"), Author.age.set(36))
-            with other.transaction() as second:
-                second.store(Book).create(Book(author=ada.id))
         with db.transaction() as tx:
             tx.store(Author).update(ada.id, Author.name.set("A."))
             other.store(Book).create(Book(author=ada.id, editor=ada.id))
         assert time.monotonic() - started < 3
-        assert db.counts(Author, Book) == [1, 3]
+        assert db.counts(Author, Book) == [1, 2]
         assert (db.store(Author).require(ada.id)).name == "A."
 
 
