@@ -62,7 +62,6 @@ class Dialect(ABC):
     """
 
     name: ClassVar[str]
-    product: ClassVar[str]
     core: SaDialect
     max_name_bytes: ClassVar[int]
     updates_in_cte: ClassVar[bool]

@@ -83,7 +83,6 @@ class PostgresDialect(Dialect):
     """PostgreSQL. The driver dumps every int as int8, so that a statement is prepared once, not once per magnitude."""
 
     name: ClassVar[str] = "postgresql"
-    product: ClassVar[str] = "PostgreSQL"
     max_name_bytes: ClassVar[int] = 63
     updates_in_cte: ClassVar[bool] = True
     scaled_sums: ClassVar[bool] = False

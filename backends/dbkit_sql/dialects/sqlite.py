@@ -78,7 +78,6 @@ class SqliteDialect(Dialect):
     """SQLite."""
 
     name: ClassVar[str] = "sqlite"
-    product: ClassVar[str] = "SQLite"
     max_name_bytes: ClassVar[int] = 1_000
     updates_in_cte: ClassVar[bool] = False
     scaled_sums: ClassVar[bool] = True
