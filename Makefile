@@ -1,6 +1,6 @@
 # A fresh machine needs Python >= 3.11 and make; every target makes the environment it runs in.
 #
-#   make demo          the same program on every store, side by side     (DEMO_REPO=path for another git history)
+#   make demo          the same program on every store, side by side     (DEMO_REPO=path for another git history, DEMO_ARGS=--quick)
 #   make test          the tests, on every server that can be started    (TESTS=path, PYTEST_ARGS=…)
 #   make check         format, lint, types, walls, generated code
 #   make conformance   one line a rule, one column a store
@@ -50,7 +50,7 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	@touch $@
 
 demo: venv
-	@$(BIN)/python examples/compare_backends.py
+	@$(BIN)/python examples/compare_backends.py $(DEMO_ARGS)
 
 test: venv
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)

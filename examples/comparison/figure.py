@@ -24,7 +24,7 @@ def draw(outcome: Outcome, path: Path) -> None:
     figure, (table, bars) = plt.subplots(
         2, 1, figsize=(11, sum(heights) + 1.5), height_ratios=heights, layout="constrained"
     )
-    figure.suptitle(_title(outcome), fontsize=14, fontweight="bold", color=_INK)
+    figure.suptitle(f"\n{_title(outcome)}", fontsize=14, fontweight="bold", color=_INK)
     _draw_table(table, outcome)
     if outcome.costs:
         _draw_costs(bars, outcome)
@@ -45,7 +45,7 @@ def _draw_table(axes: Any, outcome: Outcome) -> None:
     rows, columns = len(outcome.lines), len(outcome.asked)
     left = 2.6
     axes.set_xlim(0, left + columns)
-    axes.set_ylim(rows, -1.3)
+    axes.set_ylim(rows + 0.3, -1.3)
     axes.axis("off")
     named = {column.label: column for column in outcome.columns}
     missing = {missing.label: missing for missing in outcome.missing}
@@ -56,8 +56,8 @@ def _draw_table(axes: Any, outcome: Outcome) -> None:
         below = found.version.removeprefix("on ") if found else "not run"
         if found and found.is_surrogate:
             below += "\na surrogate, not MongoDB"
-        axes.text(middle, -0.75, name, ha="center", va="center", fontsize=11, fontweight="bold", color=_INK)
-        axes.text(middle, -0.3, below, ha="center", va="center", fontsize=8, color=_DIM)
+        axes.text(middle, -0.8, name, ha="center", va="center", fontsize=11, fontweight="bold", color=_INK)
+        axes.text(middle, -0.5, below, ha="center", va="top", fontsize=8, color=_DIM)
     for row, line in enumerate(outcome.lines):
         axes.text(0, row + 0.35, line.title, ha="left", va="center", fontsize=10, color=_INK)
         axes.text(0, row + 0.7, line.remark, ha="left", va="center", fontsize=7.5, color=_DIM)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from rich import box
-from rich.columns import Columns
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -158,10 +157,12 @@ class Report:
         self._heading("one call, as SQL and as a pipeline, and both plans")
         self._console.print(Syntax(CALL, "python", background_color="default", word_wrap=True))
         sql = [asked for asked in outcome.call if asked.label != "mongodb"]
-        shown = sql[-1:] + [asked for asked in outcome.call if asked.label == "mongodb"]
-        width = self._console.width // len(shown)
-        panels = [_panel(asked, width) for asked in shown]
-        self._console.print(Columns(panels, padding=(0, 0), expand=False))
+        pipelines = [asked for asked in outcome.call if asked.label == "mongodb"]
+        sides = [side for side in (sql, pipelines) if side]
+        width = self._console.width // len(sides)
+        grid = Table.grid()
+        grid.add_row(*(Group(*(_panel(asked, width) for asked in side)) for side in sides))
+        self._console.print(grid)
 
     def _costs(self, outcome: Outcome) -> None:
         if not outcome.costs:
@@ -244,6 +245,9 @@ def _fitted(value: Any, width: int, indent: str, before: int = 0) -> str:
     if len(indent) + before + len(line) <= width or not isinstance(value, dict | list):
         return line
     deeper = indent + " "
+    if isinstance(value, dict) and len(cast("dict[str, Any]", value)) == 1:
+        ((name, item),) = cast("dict[str, Any]", value).items()
+        return f"{{{json.dumps(name)}: {_fitted(item, width, indent, before + len(name) + 6)}}}"
     if isinstance(value, list):
         items = [_fitted(item, width, deeper, 1) for item in cast("list[Any]", value)]
     else:
