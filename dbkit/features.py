@@ -44,6 +44,10 @@ FLAGS: dict[str, Flag] = {
         Flag("atomic_many", "create_many, update_many and delete_many are all or nothing"),
         Flag("checked_references", "no orphan in any history: references are checked, on_delete is kept"),
         Flag("snapshot_reads", "a read with its relations sees one committed instant"),
+        Flag(
+            "computed_changes",
+            "changes are computed by the store from the row as it was, all at once, within bounds",
+        ),
         Flag("views", "reads through references: via, related, any_related"),
         Flag("groups", "group(): exact figures, computed by the store"),
         Flag("concurrent_writers", "two writers of different rows do not wait for each other"),
@@ -67,6 +71,7 @@ class Features:
     atomic_many: Answer
     checked_references: Answer
     snapshot_reads: Answer
+    computed_changes: Answer
     views: Answer
     groups: Answer
     concurrent_writers: Answer

@@ -13,6 +13,7 @@ MEMORY = Features(
     atomic_many=Answer(True, "a verb that fails is undone as a whole"),
     checked_references=Answer(True, "checked at each verb's end, against what other transactions wrote too"),
     snapshot_reads=Answer(True, _BY_DESIGN),
+    computed_changes=Answer(True, "plain Python over the row"),
     views=Answer(True, "plain Python over the rows"),
     groups=Answer(True, "plain Python over the rows; ints and Decimals of any size"),
     concurrent_writers=Answer(

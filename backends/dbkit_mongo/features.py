@@ -24,6 +24,10 @@ MONGODB = Features(
         f"{_MANUAL}/core/transactions-production-consideration/#in-progress-transactions-and-write-conflicts",
     ),
     snapshot_reads=Answer(True, f'read concern "snapshot": {_MANUAL}/reference/read-concern-snapshot/'),
+    computed_changes=Answer(
+        True,
+        f"update pipelines, ranges in the filter: {_MANUAL}/tutorial/update-documents-with-aggregation-pipeline/",
+    ),
     views=Answer(True, f"$lookup: {_MANUAL}/reference/operator/aggregation/lookup/"),
     groups=Answer(True, f"$group, sums as Decimal128: {_MANUAL}/reference/operator/aggregation/sum/"),
     concurrent_writers=Answer(True, f"locks are per document: {_MANUAL}/faq/concurrency/"),
@@ -57,6 +61,7 @@ MONGOMOCK = replace(
     atomic_many=_not_in_mock("mongomock has no transactions"),
     checked_references=_not_in_mock("mongomock has no transactions"),
     snapshot_reads=_not_in_mock("mongomock has no snapshots"),
+    computed_changes=_not_in_mock("mongomock has no update pipelines: a number plus a constant is all"),
     views=_not_in_mock("mongomock's $lookup has no pipeline"),
     groups=_not_in_mock("mongomock has neither exact sums nor $dateTrunc"),
     concurrent_writers=_not_in_mock("mongomock is not made for threads"),

@@ -16,6 +16,7 @@ SQLITE = Features(
         True, "PRAGMA foreign_keys = ON, checked at each verb's end (sqlite.org/foreignkeys.html)"
     ),
     snapshot_reads=Answer(True, "several statements of one read run in one transaction on a WAL database"),
+    computed_changes=Answer(True, "SET sees the row before the statement; guards and CHECK keep the bounds"),
     views=Answer(True, "joins, and one statement for each relation"),
     groups=Answer(True, "GROUP BY; sums are exact by halves"),
     concurrent_writers=Answer(
@@ -43,6 +44,7 @@ POSTGRESQL = Features(
     snapshot_reads=Answer(
         True, "several statements of one read run in one REPEATABLE READ READ ONLY transaction"
     ),
+    computed_changes=Answer(True, "SET sees the row before the statement; guards and CHECK keep the bounds"),
     views=Answer(True, "joins, and one LATERAL statement for each relation"),
     groups=Answer(True, "GROUP BY; sums are numeric"),
     concurrent_writers=Answer(True, "row locks (the manual, 13.3.2)"),
