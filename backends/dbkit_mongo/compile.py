@@ -228,7 +228,7 @@ def all_conditions(conditions: Sequence[Condition]) -> Condition:
             known = merged.get(key)
             if known is None:
                 merged[key] = test
-            elif _are_operators(known, test) and not known.keys() & test.keys():
+            elif not key.startswith("$") and _are_operators(known, test) and not known.keys() & test.keys():
                 merged[key] = {**known, **test}
             else:
                 return {"$and": list(conditions)}

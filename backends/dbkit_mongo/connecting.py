@@ -47,13 +47,16 @@ def client_url(url: URL, options: Options) -> str:
                 hint="what dbkit promises of reads and writes rests on it",
             )
     driver = "srv" if url.driver and "srv" in url.driver.split("+") else None
-    return replace(url, backend="mongodb", driver=driver, query=options.driver).render(show_password=True)
+    return replace(url, backend="mongodb", driver=driver, query=()).render(show_password=True)
 
 
 def client_options(options: Options) -> dict[str, Any]:
-    """Return the client's options; what the URL's query says of them stays the user's."""
+    """Return the client's options; what the URL's query says of them is the user's choice.
+
+    They are given apart from the URL: there PyMongo would warn of a wrong one and go on without it.
+    """
     timeout_ms = max(1, round(options.timeout_s * 1_000))
-    said = {key.lower() for key, _ in options.driver}
+    said = {key.lower() for key, _ in options.driver if key not in _ONLY}
     given = {
         "maxPoolSize": options.pool_size,
         # `timeout_s` each for a statement, of which the server's own limit comes first, and for a free connection.
@@ -65,4 +68,5 @@ def client_options(options: Options) -> dict[str, Any]:
         "appName": "dbkit",
         "tz_aware": True,
     }
-    return {key: value for key, value in given.items() if key.lower() not in said}
+    ours = {key: value for key, value in given.items() if key.lower() not in said}
+    return ours | {key: value for key, value in options.driver if key not in _ONLY}

@@ -45,7 +45,7 @@ class Fixed:
 def compile_template(tree: Any) -> Fill:
     """Return the function that builds *tree* with its holes filled."""
     constants: dict[str, Any] = {}
-    source = f"lambda b: {_source(tree, constants)}"
+    source = f"lambda b: {_source(tree, constants, 0) or _literal(tree, constants)}"
     # The source is made of our own displays, reprs of plain constants and the names of `constants`.
     fill: Fill = eval(compile(source, "<dbkit_mongo template>", "eval"), {"__builtins__": {}, **constants})  # noqa: S307
     return fill
@@ -55,20 +55,29 @@ DEEPEST = 40
 """How deep one expression nests: Python's parser gives up at 200 open brackets."""
 
 
-def _source(tree: Any, constants: dict[str, Any], depth: int = 0) -> str:
+def _source(tree: Any, constants: dict[str, Any], depth: int) -> str | None:
+    """Return the source of *tree*, or None where no value stands in it: then all calls share it."""
     kind = tree.__class__
     if kind is Hole:
         return _hole_source(tree, constants)
     if kind is Fixed:
         return _constant(tree.value, constants)
-    if kind in {dict, list} and _has_hole(tree):
-        if depth == DEEPEST:
-            return f"{_constant(compile_template(tree), constants)}(b)"
-        if kind is list:
-            return "[" + ", ".join(_source(value, constants, depth + 1) for value in tree) + "]"
-        pairs = (f"{key!r}: {_source(value, constants, depth + 1)}" for key, value in tree.items())
-        return "{" + ", ".join(pairs) + "}"
-    if tree is None or kind in {bool, int, str}:
+    if kind is not dict and kind is not list:
+        return None
+    if depth == DEEPEST:
+        return f"{_constant(compile_template(tree), constants)}(b)"
+    items: list[Any] = list(tree.values()) if kind is dict else tree
+    sources = [_source(item, constants, depth + 1) for item in items]
+    if not any(sources):
+        return None
+    made = [source or _literal(item, constants) for source, item in zip(sources, items, strict=True)]
+    if kind is list:
+        return f"[{', '.join(made)}]"
+    return "{" + ", ".join(f"{key!r}: {value}" for key, value in zip(tree, made, strict=True)) + "}"
+
+
+def _literal(tree: Any, constants: dict[str, Any]) -> str:
+    if tree is None or tree.__class__ in {bool, int, str}:
         return repr(tree)
     return _constant(tree, constants)
 
@@ -88,13 +97,6 @@ def _constant(value: Any, constants: dict[str, Any]) -> str:
     name = f"c{len(constants)}"
     constants[name] = value
     return name
-
-
-def _has_hole(tree: Any) -> bool:
-    kind = tree.__class__
-    if kind is dict:
-        return any(map(_has_hole, tree.values()))
-    return any(map(_has_hole, tree)) if kind is list else kind in {Hole, Fixed}
 
 
 def text_of(tree: Any) -> str:

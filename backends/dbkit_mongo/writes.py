@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
@@ -138,7 +138,7 @@ def _nullable(slot: Any, type: ValueType, codec: Codec) -> Hole:
 
 def _classic(change: Change, level: Level, ranges: list[Condition]) -> tuple[str, Any] | None:
     """Return the operator and its operand that make the change, or None where no operator does."""
-    type, key, codec = change.field.type, key_of(change.field), level.codec
+    type, codec = change.field.type, level.codec
     if isinstance(change, Remove):
         element = type.element
         assert element is not None
@@ -156,17 +156,19 @@ def _classic(change: Change, level: Level, ranges: list[Condition]) -> tuple[str
     expression = change.expression
     if isinstance(expression, Constant):
         return "$set", _nullable(expression.value, expression.type, codec)
-    return _increment(change, expression, key, codec, ranges)
+    return _increment(change, codec, ranges)
 
 
-def _increment(
-    change: Assign, expression: Expression, key: str, codec: Codec, ranges: list[Condition]
-) -> tuple[str, Any] | None:
-    """Return `$inc` where the field becomes itself plus a constant.
+class Step(NamedTuple):
+    """A number that becomes itself plus or minus a constant."""
 
-    Its range is one on the field as it is, without arithmetic on the server.
-    """
-    field = change.field
+    slot: Slot
+    sign: int
+    encode: Callable[[Any], Any]
+
+
+def _step(change: Assign, codec: Codec) -> Step | None:
+    expression, field = change.expression, change.field
     if not isinstance(expression, Arithmetic) or field.type.nullable or field.type.kind is Kind.FLOAT:
         return None
     left, right, op = expression.left, expression.right, expression.op
@@ -175,15 +177,16 @@ def _increment(
     is_own = isinstance(left, FieldValue) and left.path.is_own_field and left.path.field is field
     if not is_own or not isinstance(right, Constant) or op == "mul":
         return None
-    if op == "sub" and field.type.kind is Kind.INT and codec.has_pipelines:
-        return None  # minus the least int is no int
-    low, high = field.type.bounds
-    type, sign = field.type, -1 if op == "sub" else 1
-    slot = right.value
-    assert isinstance(slot, Slot)
-    encode = codec.encoder(type)
+    assert isinstance(right.value, Slot)
+    encode = codec.encoder(field.type)
     assert encode is not None
-    bound = _int_bound if type.kind is Kind.INT else encode
+    return Step(right.value, -1 if op == "sub" else 1, encode)
+
+
+def _step_range(change: Assign, step: Step) -> Condition:
+    """Return the range of the field as it is: none of the server's arithmetic, which an index could not serve."""
+    low, high = change.field.type.bounds
+    sign, bound = step.sign, _int_bound if change.field.type.kind is Kind.INT else step.encode
 
     def least(amount: Any) -> Any:
         return bound(low - sign * amount)
@@ -191,11 +194,24 @@ def _increment(
     def most(amount: Any) -> Any:
         return bound(high - sign * amount)
 
+    index = step.slot.index
+    return {key_of(change.field): {"$gte": Hole(index, encode=least), "$lte": Hole(index, encode=most)}}
+
+
+def _increment(change: Assign, codec: Codec, ranges: list[Condition]) -> tuple[str, Any] | None:
+    """Return `$inc` where the field becomes itself plus a constant."""
+    step = _step(change, codec)
+    if step is None:
+        return None
+    sign, encode = step.sign, step.encode
+    if sign < 0 and change.field.type.kind is Kind.INT and codec.has_pipelines:
+        return None  # minus the least int is no int
+
     def added(amount: Any) -> Any:
         return encode(sign * amount)
 
-    ranges.append({key: {"$gte": Hole(slot.index, encode=least), "$lte": Hole(slot.index, encode=most)}})
-    return "$inc", Hole(slot.index, encode=added)
+    ranges.append(_step_range(change, step))
+    return "$inc", Hole(step.slot.index, encode=added)
 
 
 def _int_bound(value: int) -> Int64 | float:
@@ -230,6 +246,11 @@ def _staged(change: Change, level: Level, ranges: list[Condition]) -> Any:
     expression = change.expression
     if isinstance(expression, Constant):
         return {"$literal": _nullable(expression.value, expression.type, codec)}
+    step = _step(change, codec)
+    if step is not None:
+        ranges.append(_step_range(change, step))
+        operator = "$subtract" if step.sign < 0 else "$add"
+        return {operator: [place, Hole(step.slot.index, encode=step.encode)]}
     checks: list[tuple[Any, Any, Any]] = []
     value = _number(expression, level, checks, is_result=True)
     low, high = type.bounds
@@ -359,7 +380,9 @@ def compile_claim(query: Claim, codec: Codec, shapes: dict[int, Shape]) -> Claim
     sort = [(level.place(o.path), -1 if o.descending else 1) for o in order]
     assert isinstance(query.limit, Slot)
     misfits: Fill | None = None
-    if changes.ranges:
+    # A version at the end of 64 bits is not worth a read before each claim: its document is not claimed.
+    versions = {key_of(entity.by_name["version"])} if entity.versioned else set[str]()
+    if any(set(range) - versions for range in changes.ranges):
         stages = [
             {"$match": all_conditions(conditions)},
             {"$sort": dict(sort)},

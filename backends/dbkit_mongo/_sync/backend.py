@@ -75,7 +75,7 @@ class MongoBackend(MongoOperations):
         link = self.link
         try:
             link.client = link.driver.connect(self._url, **self._options)
-        except (InvalidURI, DriverConfigurationError, ValueError, TypeError):
+        except (InvalidURI, DriverConfigurationError, ValueError, TypeError, OSError):
             # The driver's message may hold the URL, and with it the password.
             raise BadURL(
                 "PyMongo does not accept this URL",

@@ -1,0 +1,127 @@
+"""What happens when something breaks on the way: the error's class, what is stored, and that the client goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pymongo
+import pytest
+
+from dbkit import Conflict, Database, OutcomeUnknown, Unavailable, connect, errors
+from dbkit.testing.servers import Server
+from tests.mongo.entities import Plain, Post, User
+
+Fail = Callable[..., None]
+
+
+@pytest.fixture
+def fail(mongo_server: Server) -> Iterator[Fail]:
+    """Return a function that lets the server's next commands fail."""
+    with pymongo.MongoClient[dict[str, Any]](mongo_server.url) as client:
+
+        def set_fail_point(*commands: str, times: int = 1, **data: Any) -> None:
+            client.admin.command(
+                {
+                    "configureFailPoint": "failCommand",
+                    "mode": {"times": times},
+                    "data": {"failCommands": list(commands), **data},
+                }
+            )
+
+        yield set_fail_point
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@pytest.fixture
+def plain(mongo_url: str) -> Iterator[Database]:
+    with connect(mongo_url, entities=[Plain]) as db:
+        db.create_schema()
+        yield db
+
+
+def test_a_broken_read_is_unavailable(plain: Database, fail: Fail) -> None:
+    fail("find", times=5, closeConnection=True)
+    with pytest.raises(Unavailable) as caught:
+        plain.store(Plain).get("a")
+    assert caught.value.retryable
+    fail("find", times=0, closeConnection=True)
+
+
+def test_a_write_that_broke_once_is_written_once(plain: Database, fail: Fail) -> None:
+    fail("insert", closeConnection=True)
+    plain.store(Plain).create(Plain(id="a"))
+    assert plain.store(Plain).count() == 1
+
+
+def test_a_write_that_broke_for_good_is_unknown(plain: Database, fail: Fail) -> None:
+    plain.store(Plain).create(Plain(id="a"))
+    fail("findAndModify", times=9, closeConnection=True)
+    with pytest.raises(OutcomeUnknown):
+        plain.store(Plain).update("a", Plain.n.set(5))
+    fail("findAndModify", times=0, closeConnection=True)
+
+
+def test_a_lost_commit_is_sent_again(plain: Database, fail: Fail) -> None:
+    fail("commitTransaction", times=2, closeConnection=True)
+    with plain.transaction() as tx:
+        tx.store(Plain).create(Plain(id="a"))
+    assert plain.store(Plain).count() == 1
+
+
+def test_a_commit_that_is_lost_again_and_again_is_unknown(plain: Database, fail: Fail) -> None:
+    fail("commitTransaction", times=20, closeConnection=True)
+    with pytest.raises(OutcomeUnknown), plain.transaction() as tx:
+        tx.store(Plain).create(Plain(id="a"))
+    fail("commitTransaction", times=0, closeConnection=True)
+    assert plain.store(Plain).count() in {0, 1}
+
+
+def test_a_write_conflict_is_a_conflict(plain: Database, fail: Fail) -> None:
+    plain.store(Plain).create(Plain(id="a"))
+    fail("findAndModify", errorCode=112, errorLabels=["TransientTransactionError"])
+    with pytest.raises(Conflict), plain.transaction() as tx:
+        tx.store(Plain).update("a", Plain.n.set(5))
+    assert plain.store(Plain).require("a").n == 0
+
+
+def test_a_broken_connection_in_a_transaction_leaves_nothing(db: Database, fail: Fail) -> None:
+    user = db.store(User).create(User(name="ada"))
+    fail("update", times=2, closeConnection=True)
+    with pytest.raises(errors.OperationalError):
+        db.store(Post).create(Post(user_id=user.id, title="t"))
+    fail("update", times=0, closeConnection=True)
+    assert db.store(Post).count() == 0
+    db.store(Post).create(Post(user_id=user.id, title="t"))
+
+
+def test_a_read_that_takes_too_long(mongo_url: str, fail: Fail) -> None:
+    with connect(mongo_url, entities=[Plain], timeout_s=0.3) as db:
+        db.create_schema()
+        db.store(Plain).get("a")
+        fail("find", errorCode=50)
+        with pytest.raises(errors.DeadlineExceeded):
+            db.store(Plain).get("a")
+
+
+def test_rolling_back_never_raises(plain: Database, fail: Fail) -> None:
+    fail("abortTransaction", times=9, closeConnection=True)
+
+    def create_and_stop() -> None:
+        with plain.transaction() as tx:
+            tx.store(Plain).create(Plain(id="a"))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        create_and_stop()
+    fail("abortTransaction", times=0, closeConnection=True)
+    assert plain.store(Plain).count() == 0
+
+
+def test_an_error_in_a_verb_of_several_commands_leaves_nothing(db: Database) -> None:
+    user = db.store(User).create(User(name="ada"))
+    rows = [Post(user_id=user.id, title="t"), Post(user_id=uuid4(), title="orphan")]
+    with pytest.raises(errors.ReferenceViolation):
+        db.store(Post).create_many(rows)
+    assert db.store(Post).count() == 0
