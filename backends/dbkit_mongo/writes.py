@@ -110,7 +110,8 @@ def _changes(changes: Sequence[Change], level: Level) -> Changes:
         return Changes(classic, ranges, parents)
     if not level.codec.has_pipelines:
         raise Unsupported(
-            "mongomock computes no updates but a number plus a constant",
+            "this change needs 'computed_changes', which mongomock does not have: no update pipelines, so a number "
+            "plus a constant is all",
             hint="use a MongoDB server, or memory:// in tests",
         )
     ranges = []

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from dbkit import all_of, any_of, any_related, everything, via
@@ -159,7 +159,7 @@ def _pretty(statement: str) -> str:
 
 
 def _lines(value: Any) -> str:
-    items: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
+    items: list[Any] = value if value.__class__ is list else []
     if len(items) > 1:
         return "[" + "".join(f"\n    {json.dumps(item)}," for item in items) + "\n]"
     return json.dumps(value)
