@@ -18,6 +18,7 @@ from ..hostile import OPERATORS, TEXTS
 from ..kit import rule
 from ..watch import Watch, raises
 from .case import AsyncCase
+from .checks import fill
 
 ID = UUID("018f0000-0000-7000-8000-000000000000")
 
@@ -230,7 +231,7 @@ async def keys_have_at_most_2000_bytes(case: AsyncCase) -> None:
             await store.update(ID, Wide.key.set("x" * 2_001))
         assert watch.texts == []
         rows = [Wide(key="x" * 2_000), Wide(left="é" * 500, right="x" * 1_000), Wide(key="🧑" * 500)]
-        await store.create_many(rows)
+        await fill(store, rows)
         assert await store.find(Wide.key == "x" * 2_000) == [rows[0]]
         assert await store.find(Wide.key.equals_casefold("X" * 2_000)) == [rows[0]]
         assert (await store.update(rows[1].id, Wide.key.set("y" * 2_000))).key == "y" * 2_000
@@ -255,7 +256,7 @@ async def texts_are_only_texts(case: AsyncCase) -> None:
             )
             for text in texts
         ]
-        assert await store.create_many(rows) == len(rows)
+        assert await fill(store, rows) == len(rows)
         assert await store.get_many(row.id for row in rows) == {row.id: row for row in rows}
         for number, text in enumerate(texts):
             ways: list[Filter] = [
@@ -278,14 +279,14 @@ async def texts_are_only_texts(case: AsyncCase) -> None:
         assert await store.count(Zoo.text != "$ne") == len(rows) - 1
         assert [e.text for e in await store.find(order_by=Zoo.text)] == sorted(texts)
         countries = db.store(Country)
-        assert await countries.create_many(Country(id=text, name=text) for text in texts) == len(texts)
+        assert await fill(countries, [Country(id=text, name=text) for text in texts]) == len(texts)
         for text in texts[:40]:
             assert await countries.get(text) == Country(id=text, name=text)
             assert await countries.delete(text) is True
         assert list(await countries.get_many(texts)) == texts[40:]
 
 
-@rule("input")
+@rule("input", needs=("computed_changes", "atomic_many", "claim"))
 async def changes_take_texts_as_they_are(case: AsyncCase) -> None:
     """The same in changes, beside computed ones, in appended elements, `replace`, `upsert` and `claim`."""
     async with case.database(Zoo, Country, Account) as db:

@@ -25,6 +25,7 @@ from ..hostile import NAMES
 from ..kit import NotApplicable, rule
 from ..watch import Watch, raises
 from .case import AsyncCase
+from .checks import fill
 
 ID = UUID("018f0000-0000-7000-8000-000000000000")
 
@@ -144,8 +145,8 @@ async def damaged_and_foreign_cursors_are_refused(case: AsyncCase) -> None:
     """A cursor that was changed, cut, or made by another query or key is InvalidCursor, unsent."""
     async with case.database(Plain, Loose, cursor_key="0123456789abcdef") as db:
         store, loose = db.store(Plain), db.store(Loose)
-        await store.create_many(Plain(name=str(n), n=n) for n in range(5))
-        await loose.create_many(Loose(n=n) for n in range(5))
+        await fill(store, [Plain(name=str(n), n=n) for n in range(5)])
+        await fill(loose, [Loose(n=n) for n in range(5)])
         cursor = (await store.page(Plain.n >= 0, order_by=Plain.n, limit=2)).next_cursor
         assert cursor is not None
         foreign = [
@@ -156,14 +157,12 @@ async def damaged_and_foreign_cursors_are_refused(case: AsyncCase) -> None:
             (await store.page(Plain.n >= 0, limit=2)).next_cursor,
             (await loose.page(Loose.n >= 0, order_by=Loose.n, limit=2)).next_cursor,
         ]
-        async with case.connect(Plain, Loose, cursor_key="fedcba9876543210") as other:
-            foreign.append(
-                (await other.store(Plain).page(Plain.n >= 0, order_by=Plain.n, limit=2)).next_cursor
-            )
-        async with case.connect(Plain, Loose) as other:
-            foreign.append(
-                (await other.store(Plain).page(Plain.n >= 0, order_by=Plain.n, limit=2)).next_cursor
-            )
+        for key_ in ("fedcba9876543210", None):
+            async with aconnect("memory://", entities=[Plain], cursor_key=key_) as other:
+                await other.create_schema()
+                await fill(other.store(Plain), [Plain(name=str(n), n=n) for n in range(5)])
+                page = await other.store(Plain).page(Plain.n >= 0, order_by=Plain.n, limit=2)
+                foreign.append(page.next_cursor)
         swapped = "B" if cursor[10] != "B" else "C"
         damaged: list[Any] = [
             "", "x", "AAAA", "null", "0", "' or 1=1 --", "é", "\0", cursor[:-1], cursor[1:], cursor + "A", cursor + "=", " " + cursor,

@@ -13,6 +13,7 @@ from ..entities import FAMILY, Author, Book, Chapter, Country, Loose, Plain
 from ..kit import rule
 from ..watch import raises
 from .case import AsyncCase
+from .checks import fill
 
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
@@ -246,7 +247,7 @@ async def unchecked_references_are_not_checked(case: AsyncCase) -> None:
     async with case.database(Plain, Loose) as db:
         parent = await db.store(Plain).create(Plain())
         rows = [Loose(parent=parent.id), Loose(parent=NOBODY), Loose()]
-        assert await db.store(Loose).create_many(rows) == 3
+        assert await fill(db.store(Loose), rows) == 3
         assert await db.store(Plain).delete(parent.id) is True
         assert await db.store(Loose).find() == rows
         changed = await db.store(Loose).update(rows[2].id, Loose.parent.set(NOBODY))

@@ -100,7 +100,7 @@ async def a_field_is_changed_once(case: AsyncCase) -> None:
         assert watch.texts == []
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def ints_are_computed_within_bounds(case: AsyncCase) -> None:
     """A computed int outside the declared bounds, or outside 64 bits on the way, is OutOfRange; the row is unchanged."""
     async with case.database(Account) as db:
@@ -136,7 +136,7 @@ async def ints_are_computed_within_bounds(case: AsyncCase) -> None:
         await _out_of_range(store, least, Account.big.set(Account.big * -1))
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def decimals_are_computed_exactly(case: AsyncCase) -> None:
     """Decimals of one scale are added and subtracted, and multiplied by ints, exactly, within digits and bounds."""
     async with case.database(Account) as db:
@@ -198,7 +198,7 @@ async def decimals_of_another_scale_do_not_mix(case: AsyncCase) -> None:
                 raise AssertionError(f"expression {number}: {error}") from error
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def floats_are_computed_as_doubles(case: AsyncCase) -> None:
     """Float expressions are IEEE doubles; infinity and what is outside the bounds is OutOfRange; −0.0 becomes 0.0."""
     async with case.database(Account, Basket) as db:
@@ -225,7 +225,7 @@ async def floats_are_computed_as_doubles(case: AsyncCase) -> None:
         assert edge.weight == math.nextafter(10, 0)
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def exclusive_bounds_hold(case: AsyncCase) -> None:
     """`gt` and `lt` hold for computed values too, at the last step an int or Decimal has."""
     async with case.database(Basket) as db:
@@ -244,7 +244,7 @@ async def exclusive_bounds_hold(case: AsyncCase) -> None:
         assert (row.count, str(row.price)) == (9, "9.99")
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def null_in_an_expression_gives_null(case: AsyncCase) -> None:
     """An expression with a null operand is null; it cannot be set where the field is never null."""
     async with case.database(Plain, Zoo, Basket) as db:
@@ -273,7 +273,7 @@ async def null_in_an_expression_gives_null(case: AsyncCase) -> None:
         assert raised.error.field == "integer"
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def expressions_see_the_row_as_it_was(case: AsyncCase) -> None:
     """All changes of one verb are computed from the row before it: two fields can be swapped."""
     async with case.database(Account, Zoo) as db:
@@ -291,7 +291,7 @@ async def expressions_see_the_row_as_it_was(case: AsyncCase) -> None:
         assert (changed.integer, changed.integer_n) == (0, 5)
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def a_filter_of_a_write_sees_the_row_as_it_was(case: AsyncCase) -> None:
     """`where` is about the row before the change, also when it names the changed field."""
     async with case.database(Plain) as db:
@@ -301,7 +301,7 @@ async def a_filter_of_a_write_sees_the_row_as_it_was(case: AsyncCase) -> None:
         assert await store.update_many(Plain.n == 0, changes=Plain.n.set(1)) == 1
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def an_answer_comes_before_a_bound(case: AsyncCase) -> None:
     """A row that is not there is NotFound, one that `where` excludes PreconditionFailed, also were the value out of range."""
     async with case.database(Account) as db:
@@ -316,7 +316,7 @@ async def an_answer_comes_before_a_bound(case: AsyncCase) -> None:
         )
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 async def append_adds_at_the_end(case: AsyncCase) -> None:
     """`append` adds one element at a list's end; a null list becomes a list of it; beyond `max_length` is OutOfRange."""
     async with case.database(Zoo, Basket) as db:
@@ -347,7 +347,7 @@ async def append_adds_at_the_end(case: AsyncCase) -> None:
                 Zoo.tags.append(value)
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes",))
 async def remove_takes_every_equal_element(case: AsyncCase) -> None:
     """`remove` takes out every element that equals the value, of its own type; a null list stays null."""
     async with case.database(Zoo) as db:

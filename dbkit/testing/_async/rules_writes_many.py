@@ -22,7 +22,7 @@ from .case import AsyncCase
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many",))
 async def create_many_counts(case: AsyncCase) -> None:
     """`create_many` takes any iterable and returns how many it stored; of nothing, 0."""
     async with case.database(Plain) as db:
@@ -77,7 +77,7 @@ async def create_many_checks_references_of_all(case: AsyncCase) -> None:
         ) == 4  # fmt: skip
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many",))
 async def more_rows_than_the_limit_are_refused_unsent(case: AsyncCase) -> None:
     """`create_many` of more than 10,000 rows is TooLarge and sends nothing; `batched=True` writes them in steps."""
     async with case.database(Plain) as db:
@@ -96,7 +96,7 @@ async def more_rows_than_the_limit_are_refused_unsent(case: AsyncCase) -> None:
         assert await store.count() == 130
 
 
-@rule("writes", needs=("atomic_many",), real_mongod=True)
+@rule("writes", needs=("atomic_many", "computed_changes"), real_mongod=True)
 async def ten_thousand_rows_can_be_written_at_once(case: AsyncCase) -> None:
     """10,000 rows are created, changed and deleted at once; one more, and it is TooLarge and nothing is changed."""
     async with case.database(Plain) as db:
@@ -117,7 +117,7 @@ async def ten_thousand_rows_can_be_written_at_once(case: AsyncCase) -> None:
 # -- update_many, delete_many ------------------------------------------------------------------------------------------
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many", "computed_changes"))
 async def update_many_counts_what_matched(case: AsyncCase) -> None:
     """`update_many` returns how many rows the filter took, changed by it or not; nothing taken is 0."""
     async with case.database(Plain) as db:
@@ -133,7 +133,7 @@ async def update_many_counts_what_matched(case: AsyncCase) -> None:
         assert [(e.name, e.n) for e in found] == [("a", 2), ("b", 2), ("z", 10), ("z", 10)]
 
 
-@rule("writes", needs=("atomic_many",))
+@rule("writes", needs=("atomic_many", "computed_changes"))
 async def update_many_is_all_or_nothing(case: AsyncCase) -> None:
     """One row whose new value would leave its bounds, and no row is changed, nor its `updated_at` or `version`."""
     async with case.database(Account) as db:
@@ -167,7 +167,7 @@ async def update_many_of_a_unique_field_is_refused(case: AsyncCase) -> None:
         assert watch.texts == []
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many",))
 async def delete_many_counts_what_matched(case: AsyncCase) -> None:
     """`delete_many` returns how many rows the filter took; `delete` returns whether the row was there."""
     async with case.database(Plain) as db:
@@ -243,7 +243,7 @@ async def rows_that_cascade_are_counted_against_the_limit(case: AsyncCase) -> No
             assert await db.counts(Author, Book, Chapter) == [0, 0, 0]
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many", "computed_changes"))
 async def batched_writes_have_no_limit(case: AsyncCase) -> None:
     """`batched=True` changes or deletes any number of rows, each once, and returns how many."""
     with shortened(MAX_ROWS_TOUCHED=200, MAX_ROWS_UNASKED=60):

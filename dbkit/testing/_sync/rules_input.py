@@ -19,6 +19,7 @@ from ..hostile import OPERATORS, TEXTS
 from ..kit import rule
 from ..watch import Watch, raises
 from .case import Case
+from .checks import fill
 
 ID = UUID("018f0000-0000-7000-8000-000000000000")
 
@@ -231,7 +232,7 @@ def keys_have_at_most_2000_bytes(case: Case) -> None:
             store.update(ID, Wide.key.set("x" * 2_001))
         assert watch.texts == []
         rows = [Wide(key="x" * 2_000), Wide(left="é" * 500, right="x" * 1_000), Wide(key="🧑" * 500)]
-        store.create_many(rows)
+        fill(store, rows)
         assert store.find(Wide.key == "x" * 2_000) == [rows[0]]
         assert store.find(Wide.key.equals_casefold("X" * 2_000)) == [rows[0]]
         assert (store.update(rows[1].id, Wide.key.set("y" * 2_000))).key == "y" * 2_000
@@ -256,7 +257,7 @@ def texts_are_only_texts(case: Case) -> None:
             )
             for text in texts
         ]
-        assert store.create_many(rows) == len(rows)
+        assert fill(store, rows) == len(rows)
         assert store.get_many(row.id for row in rows) == {row.id: row for row in rows}
         for number, text in enumerate(texts):
             ways: list[Filter] = [
@@ -279,14 +280,14 @@ def texts_are_only_texts(case: Case) -> None:
         assert store.count(Zoo.text != "$ne") == len(rows) - 1
         assert [e.text for e in store.find(order_by=Zoo.text)] == sorted(texts)
         countries = db.store(Country)
-        assert countries.create_many(Country(id=text, name=text) for text in texts) == len(texts)
+        assert fill(countries, [Country(id=text, name=text) for text in texts]) == len(texts)
         for text in texts[:40]:
             assert countries.get(text) == Country(id=text, name=text)
             assert countries.delete(text) is True
         assert list(countries.get_many(texts)) == texts[40:]
 
 
-@rule("input")
+@rule("input", needs=("computed_changes", "atomic_many", "claim"))
 def changes_take_texts_as_they_are(case: Case) -> None:
     """The same in changes, beside computed ones, in appended elements, `replace`, `upsert` and `claim`."""
     with case.database(Zoo, Country, Account) as db:

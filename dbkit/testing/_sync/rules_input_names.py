@@ -26,6 +26,7 @@ from ..hostile import NAMES
 from ..kit import NotApplicable, rule
 from ..watch import Watch, raises
 from .case import Case
+from .checks import fill
 
 ID = UUID("018f0000-0000-7000-8000-000000000000")
 
@@ -145,8 +146,8 @@ def damaged_and_foreign_cursors_are_refused(case: Case) -> None:
     """A cursor that was changed, cut, or made by another query or key is InvalidCursor, unsent."""
     with case.database(Plain, Loose, cursor_key="0123456789abcdef") as db:
         store, loose = db.store(Plain), db.store(Loose)
-        store.create_many(Plain(name=str(n), n=n) for n in range(5))
-        loose.create_many(Loose(n=n) for n in range(5))
+        fill(store, [Plain(name=str(n), n=n) for n in range(5)])
+        fill(loose, [Loose(n=n) for n in range(5)])
         cursor = (store.page(Plain.n >= 0, order_by=Plain.n, limit=2)).next_cursor
         assert cursor is not None
         foreign = [
@@ -157,14 +158,12 @@ def damaged_and_foreign_cursors_are_refused(case: Case) -> None:
             (store.page(Plain.n >= 0, limit=2)).next_cursor,
             (loose.page(Loose.n >= 0, order_by=Loose.n, limit=2)).next_cursor,
         ]
-        with case.connect(Plain, Loose, cursor_key="fedcba9876543210") as other:
-            foreign.append(
-                (other.store(Plain).page(Plain.n >= 0, order_by=Plain.n, limit=2)).next_cursor
-            )
-        with case.connect(Plain, Loose) as other:
-            foreign.append(
-                (other.store(Plain).page(Plain.n >= 0, order_by=Plain.n, limit=2)).next_cursor
-            )
+        for key_ in ("fedcba9876543210", None):
+            with connect("memory://", entities=[Plain], cursor_key=key_) as other:
+                other.create_schema()
+                fill(other.store(Plain), [Plain(name=str(n), n=n) for n in range(5)])
+                page = other.store(Plain).page(Plain.n >= 0, order_by=Plain.n, limit=2)
+                foreign.append(page.next_cursor)
         swapped = "B" if cursor[10] != "B" else "C"
         damaged: list[Any] = [
             "", "x", "AAAA", "null", "0", "' or 1=1 --", "é", "\0", cursor[:-1], cursor[1:], cursor + "A", cursor + "=", " " + cursor,

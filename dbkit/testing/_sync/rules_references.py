@@ -14,6 +14,7 @@ from ..entities import FAMILY, Author, Book, Chapter, Country, Loose, Plain
 from ..kit import rule
 from ..watch import raises
 from .case import Case
+from .checks import fill
 
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
@@ -247,7 +248,7 @@ def unchecked_references_are_not_checked(case: Case) -> None:
     with case.database(Plain, Loose) as db:
         parent = db.store(Plain).create(Plain())
         rows = [Loose(parent=parent.id), Loose(parent=NOBODY), Loose()]
-        assert db.store(Loose).create_many(rows) == 3
+        assert fill(db.store(Loose), rows) == 3
         assert db.store(Plain).delete(parent.id) is True
         assert db.store(Loose).find() == rows
         changed = db.store(Loose).update(rows[2].id, Loose.parent.set(NOBODY))

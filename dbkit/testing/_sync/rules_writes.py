@@ -19,6 +19,7 @@ from ..entities import FAMILY, Account, Author, Country, Loose, Number, Plain, S
 from ..kit import rule
 from ..watch import raises
 from .case import Case
+from .checks import fill
 
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
@@ -55,7 +56,7 @@ def create_returns_what_is_stored(case: Case) -> None:
 # -- update, replace ---------------------------------------------------------------------------------------------------
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def update_returns_the_row_as_it_is_then(case: Case) -> None:
     """`update` changes the named fields alone, sets `updated_at` by the client's clock, and raises `version` by one."""
     with case.database(Account) as db:
@@ -240,7 +241,7 @@ def null_in_a_unique_key_never_conflicts(case: Case) -> None:
     """Null in any part of a unique key never conflicts, however often."""
     with case.database(Account, Sheet) as db:
         accounts, sheets = db.store(Account), db.store(Sheet)
-        accounts.create_many(Account(owner=str(n)) for n in range(3))
+        fill(accounts, [Account(owner=str(n)) for n in range(3)])
         rows = [
             (None, None),
             (None, None),

@@ -101,7 +101,7 @@ def a_field_is_changed_once(case: Case) -> None:
         assert watch.texts == []
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def ints_are_computed_within_bounds(case: Case) -> None:
     """A computed int outside the declared bounds, or outside 64 bits on the way, is OutOfRange; the row is unchanged."""
     with case.database(Account) as db:
@@ -137,7 +137,7 @@ def ints_are_computed_within_bounds(case: Case) -> None:
         _out_of_range(store, least, Account.big.set(Account.big * -1))
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def decimals_are_computed_exactly(case: Case) -> None:
     """Decimals of one scale are added and subtracted, and multiplied by ints, exactly, within digits and bounds."""
     with case.database(Account) as db:
@@ -199,7 +199,7 @@ def decimals_of_another_scale_do_not_mix(case: Case) -> None:
                 raise AssertionError(f"expression {number}: {error}") from error
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def floats_are_computed_as_doubles(case: Case) -> None:
     """Float expressions are IEEE doubles; infinity and what is outside the bounds is OutOfRange; −0.0 becomes 0.0."""
     with case.database(Account, Basket) as db:
@@ -226,7 +226,7 @@ def floats_are_computed_as_doubles(case: Case) -> None:
         assert edge.weight == math.nextafter(10, 0)
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def exclusive_bounds_hold(case: Case) -> None:
     """`gt` and `lt` hold for computed values too, at the last step an int or Decimal has."""
     with case.database(Basket) as db:
@@ -245,7 +245,7 @@ def exclusive_bounds_hold(case: Case) -> None:
         assert (row.count, str(row.price)) == (9, "9.99")
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def null_in_an_expression_gives_null(case: Case) -> None:
     """An expression with a null operand is null; it cannot be set where the field is never null."""
     with case.database(Plain, Zoo, Basket) as db:
@@ -274,7 +274,7 @@ def null_in_an_expression_gives_null(case: Case) -> None:
         assert raised.error.field == "integer"
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def expressions_see_the_row_as_it_was(case: Case) -> None:
     """All changes of one verb are computed from the row before it: two fields can be swapped."""
     with case.database(Account, Zoo) as db:
@@ -292,7 +292,7 @@ def expressions_see_the_row_as_it_was(case: Case) -> None:
         assert (changed.integer, changed.integer_n) == (0, 5)
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def a_filter_of_a_write_sees_the_row_as_it_was(case: Case) -> None:
     """`where` is about the row before the change, also when it names the changed field."""
     with case.database(Plain) as db:
@@ -302,7 +302,7 @@ def a_filter_of_a_write_sees_the_row_as_it_was(case: Case) -> None:
         assert store.update_many(Plain.n == 0, changes=Plain.n.set(1)) == 1
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def an_answer_comes_before_a_bound(case: Case) -> None:
     """A row that is not there is NotFound, one that `where` excludes PreconditionFailed, also were the value out of range."""
     with case.database(Account) as db:
@@ -317,7 +317,7 @@ def an_answer_comes_before_a_bound(case: Case) -> None:
         )
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes", "atomic_many"))
 def append_adds_at_the_end(case: Case) -> None:
     """`append` adds one element at a list's end; a null list becomes a list of it; beyond `max_length` is OutOfRange."""
     with case.database(Zoo, Basket) as db:
@@ -348,7 +348,7 @@ def append_adds_at_the_end(case: Case) -> None:
                 Zoo.tags.append(value)
 
 
-@rule("writes")
+@rule("writes", needs=("computed_changes",))
 def remove_takes_every_equal_element(case: Case) -> None:
     """`remove` takes out every element that equals the value, of its own type; a null list stays null."""
     with case.database(Zoo) as db:

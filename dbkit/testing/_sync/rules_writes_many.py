@@ -23,7 +23,7 @@ from .case import Case
 NOBODY = UUID("018f0000-0000-7000-8000-000000000000")
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many",))
 def create_many_counts(case: Case) -> None:
     """`create_many` takes any iterable and returns how many it stored; of nothing, 0."""
     with case.database(Plain) as db:
@@ -78,7 +78,7 @@ def create_many_checks_references_of_all(case: Case) -> None:
         ) == 4  # fmt: skip
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many",))
 def more_rows_than_the_limit_are_refused_unsent(case: Case) -> None:
     """`create_many` of more than 10,000 rows is TooLarge and sends nothing; `batched=True` writes them in steps."""
     with case.database(Plain) as db:
@@ -97,7 +97,7 @@ def more_rows_than_the_limit_are_refused_unsent(case: Case) -> None:
         assert store.count() == 130
 
 
-@rule("writes", needs=("atomic_many",), real_mongod=True)
+@rule("writes", needs=("atomic_many", "computed_changes"), real_mongod=True)
 def ten_thousand_rows_can_be_written_at_once(case: Case) -> None:
     """10,000 rows are created, changed and deleted at once; one more, and it is TooLarge and nothing is changed."""
     with case.database(Plain) as db:
@@ -118,7 +118,7 @@ def ten_thousand_rows_can_be_written_at_once(case: Case) -> None:
 # -- update_many, delete_many ------------------------------------------------------------------------------------------
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many", "computed_changes"))
 def update_many_counts_what_matched(case: Case) -> None:
     """`update_many` returns how many rows the filter took, changed by it or not; nothing taken is 0."""
     with case.database(Plain) as db:
@@ -134,7 +134,7 @@ def update_many_counts_what_matched(case: Case) -> None:
         assert [(e.name, e.n) for e in found] == [("a", 2), ("b", 2), ("z", 10), ("z", 10)]
 
 
-@rule("writes", needs=("atomic_many",))
+@rule("writes", needs=("atomic_many", "computed_changes"))
 def update_many_is_all_or_nothing(case: Case) -> None:
     """One row whose new value would leave its bounds, and no row is changed, nor its `updated_at` or `version`."""
     with case.database(Account) as db:
@@ -168,7 +168,7 @@ def update_many_of_a_unique_field_is_refused(case: Case) -> None:
         assert watch.texts == []
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many",))
 def delete_many_counts_what_matched(case: Case) -> None:
     """`delete_many` returns how many rows the filter took; `delete` returns whether the row was there."""
     with case.database(Plain) as db:
@@ -244,7 +244,7 @@ def rows_that_cascade_are_counted_against_the_limit(case: Case) -> None:
             assert db.counts(Author, Book, Chapter) == [0, 0, 0]
 
 
-@rule("writes")
+@rule("writes", needs=("atomic_many", "computed_changes"))
 def batched_writes_have_no_limit(case: Case) -> None:
     """`batched=True` changes or deletes any number of rows, each once, and returns how many."""
     with shortened(MAX_ROWS_TOUCHED=200, MAX_ROWS_UNASKED=60):
