@@ -22,8 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from decimal import Decimal
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import NamedTuple, cast
+from multiprocessing.context import SpawnProcess
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from dbkit import (
@@ -151,14 +151,14 @@ def run(url: str, *, workers: int = 8, transfers: int = 25) -> Outcome:
 def run_processes(db: Database, url: str, plans: list[Plan]) -> list[str]:
     """Return how each worker ended: finished, killed, or failed."""
     context = multiprocessing.get_context("spawn")
-    last_words: dict[int, Connection] = {}
-    processes: list[BaseProcess] = []
+    last_words: dict[int, Any] = {}  # connections; on Windows of another class, with the same methods
+    processes: list[SpawnProcess] = []
     for plan in plans:
         mine, its = context.Pipe(duplex=False)
         process = context.Process(target=_process, args=(url, plan, its))
         process.start()
         its.close()
-        last_words[process.sentinel] = cast("Connection", mine)  # on Windows a pipe of the same methods
+        last_words[process.sentinel] = mine
         processes.append(process)
     while last_words:
         for ended in wait(list(last_words)):

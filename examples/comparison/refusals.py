@@ -35,8 +35,7 @@ def refusals(columns: Sequence[Column], many: int) -> list[Refusal]:
     tried: list[Refusal] = []
     for what, attempt in _EVERYWHERE.items():
         each = [
-            _try(what.format(many=many), column.name, lambda c=column: nullcontext(c.db), attempt)
-            for column in columns
+            _try(what.format(many=many), column.name, partial(_open, column), attempt) for column in columns
         ]
         tried += _together(each)
     for column in columns:
@@ -85,6 +84,10 @@ def _too_precise(db: Database) -> None:
 
 def _nothing(_db: Database) -> None:
     pass
+
+
+def _open(column: Column) -> AbstractContextManager[Database]:
+    return nullcontext(column.db)
 
 
 def _allowed(column: Column) -> Database:

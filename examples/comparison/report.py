@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TypeAlias
 
 from rich import box
 from rich.console import Console, Group
@@ -25,6 +25,7 @@ from .questions import Progress as Told
 __all__ = ["Report"]
 
 WIDTH = 100
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 _STYLES = {"same": "green", "DIFFERS": "bold red", "not run": "yellow"}
 
 
@@ -239,19 +240,20 @@ def _pipeline(statement: str, width: int) -> str:
         return statement
 
 
-def _fitted(value: Any, width: int, indent: str, before: int = 0) -> str:
+def _fitted(value: Json, width: int, indent: str, before: int = 0) -> str:
     """Return *value* as JSON that is broken only where a line, with *before* characters on it, would be too long."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent) + before + len(line) <= width or not isinstance(value, dict | list):
         return line
     deeper = indent + " "
-    if isinstance(value, dict) and len(cast("dict[str, Any]", value)) == 1:
-        ((name, item),) = cast("dict[str, Any]", value).items()
-        return f"{{{json.dumps(name)}: {_fitted(item, width, indent, before + len(name) + 6)}}}"
     if isinstance(value, list):
-        items = [_fitted(item, width, deeper, 1) for item in cast("list[Any]", value)]
-    else:
-        pairs = cast("dict[str, Any]", value).items()
-        items = [f"{json.dumps(name)}: {_fitted(item, width, deeper, len(name) + 5)}" for name, item in pairs]
-    opening, closing = "[]" if isinstance(value, list) else "{}"
-    return f"{opening}\n{deeper}" + f",\n{deeper}".join(items) + f"\n{indent}{closing}"
+        return _broken("[]", [_fitted(element, width, deeper, 1) for element in value], indent)
+    if len(value) == 1:
+        ((name, member),) = value.items()
+        return f"{{{json.dumps(name)}: {_fitted(member, width, indent, before + len(name) + 6)}}}"
+    items = [f"{json.dumps(n)}: {_fitted(m, width, deeper, len(n) + 5)}" for n, m in value.items()]
+    return _broken("{}", items, indent)
+
+
+def _broken(brackets: str, items: list[str], indent: str) -> str:
+    return f"{brackets[0]}\n{indent} " + f",\n{indent} ".join(items) + f"\n{indent}{brackets[1]}"

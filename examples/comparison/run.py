@@ -42,8 +42,7 @@ def run(asked: list[str], path: Path, *, quick: bool, report: Report, stack: Exi
         for question in put:
             answers = question.ask(columns, _about(question.title, progress))
             outcome.lines.append(Line.of(question, answers))
-        answers = [line.answers for line in outcome.lines]
-        outcome.control = control(put, answers, rows, progress)
+        outcome.control = control(put, [line.answers for line in outcome.lines], rows, progress)
         progress("what must be refused")
         outcome.refusals = refusals(columns, sizes.sales)
         progress("the plan of one call", 1)
