@@ -41,9 +41,12 @@ def main() -> int:
     print("dbkit: one program on several stores; nothing but the URL changes\n", flush=True)
 
     # Imported only now, so that something is on the screen at once.
-    from examples.comparison import run
-    from examples.comparison.figure import draw
-    from examples.comparison.report import Report
+    try:
+        from examples.comparison import run
+        from examples.comparison.figure import draw
+        from examples.comparison.report import Report
+    except ModuleNotFoundError as error:
+        parser.exit(1, f"{error.name} is not installed; make demo installs all that this needs\n")
 
     report = Report()
     with ExitStack() as stack:
@@ -64,4 +67,7 @@ def _short(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; the servers are stopped") from None
