@@ -262,19 +262,28 @@ def _compare(where: Compare, level: Level) -> Condition:
     value = level.value(where.value, path)
     if path.type.kind is Kind.JSON:
         # On an array, `{k: 1}` asks its elements; a dict's value that is a list equals no scalar.
+        guard = _NO_ARRAY | _typed(where.json_class, level)
         if where.op == "ne":
-            return {"$nor": [{place: {"$eq": value, **_NO_ARRAY}}]}
-        return {place: {f"${_OPERATORS[where.op]}": value, **_NO_ARRAY}}
+            return {"$nor": [{place: {"$eq": value, **guard}}]}
+        return {place: {f"${_OPERATORS[where.op]}": value, **guard}}
     return {place: value if where.op == "eq" else {f"${_OPERATORS[where.op]}": value}}
 
 
+def _typed(json_class: str | None, level: Level) -> Condition:
+    """Return what mongomock needs, which compares as Python does: True == 1."""
+    return {"$type": _MOCK_TYPES[json_class]} if level.codec.is_mongomock and json_class else {}
+
+
+_MOCK_TYPES = {"bool": "bool", "number": "number", "text": "string"}
 _OPERATORS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "lte", "gt": "gt", "ge": "gte"}
 
 
 def _in(where: In, level: Level) -> Condition:
     place, type = level.place(where.path), where.path.type
     test: Condition = {"$in": hole(where.values, _each(level.encoder(where.path)))}
-    return {place: {**test, **_NO_ARRAY} if type.kind is Kind.JSON else test}
+    return {
+        place: {**test, **_NO_ARRAY, **_typed(where.json_class, level)} if type.kind is Kind.JSON else test
+    }
 
 
 def _each(encode: Convert | None) -> Callable[[Iterable[Any]], list[Any]]:
@@ -287,8 +296,14 @@ def _is_null(where: IsNull, level: Level) -> Condition:
     place = level.place(where.path)
     if where.path.type.kind in {Kind.JSON, Kind.LIST}:
         # `{f: null}` also takes a list with a null in it.
-        return {place: {"$eq": None, **_NO_ARRAY}}
-    return {place: None}
+        test: Condition = {place: {"$eq": None, **_NO_ARRAY}}
+    else:
+        test = {place: None}
+    if level.codec.is_mongomock and "." in place:
+        # To mongomock nothing inside null is null.
+        parts = place.split(".")
+        return {"$or": [test, *({".".join(parts[:n]): None} for n in range(1, len(parts)))]}
+    return test
 
 
 def _contains(where: Contains, level: Level) -> Condition:
@@ -315,13 +330,19 @@ def _has(where: Has, level: Level) -> Condition:
     test: Condition = {"$eq": hole(where.value, level.codec.encoder(element))}
     if element.kind is Kind.JSON:
         # 1 == 1.0 to a server; an element must be of exactly the value's type.
-        test["$type"] = hole(where.value, bson_types)
+        test["$type"] = hole(where.value, _mock_type if level.codec.is_mongomock else bson_types)
     return {level.place(where.path): {"$elemMatch": test}}
 
 
 def bson_types(value: Any) -> list[str]:
     """Return the names of the BSON types that a JSON value of exactly this type is stored as."""
     return _JSON_TYPES[type(value)]
+
+
+def _mock_type(value: Any) -> str:
+    types = bson_types(value)
+    # mongomock takes one name, and tells int from long by the value's size.
+    return types[-1] if isinstance(value, int) and value.bit_length() > 32 else types[0]
 
 
 _JSON_TYPES = {bool: ["bool"], int: ["int", "long"], float: ["double"], str: ["string"]}

@@ -288,6 +288,17 @@ class _Awaitable:
         return call
 
 
+class _AwaitableDatabase(_Awaitable):
+    """A mongomock database whose collections' methods are awaited."""
+
+    @property
+    def name(self) -> str:
+        return str(self.target.name)
+
+    def __getitem__(self, name: str) -> Any:
+        return _Awaitable(self.target[name])
+
+
 class AsyncMongomock:
     """mongomock behind `await`; nothing else runs meanwhile, as it does no I/O."""
 
@@ -298,7 +309,7 @@ class AsyncMongomock:
         return self._plain.connect(url, **options)
 
     def database(self, client: Any, name: str) -> Any:
-        return client.get_database(name)
+        return _AwaitableDatabase(client.get_database(name))
 
     def time_limit(self, seconds: float) -> Document:
         return {}
@@ -307,7 +318,7 @@ class AsyncMongomock:
         self._plain.close(client)
 
     def collection(self, database: Any, name: str, **options: Any) -> Any:
-        return _Awaitable(database[name])
+        return database[name]
 
     async def find(self, collection: Any, *args: Any, **options: Any) -> list[Document]:
         return self._plain.find(collection.target, *args, **options)
@@ -319,10 +330,10 @@ class AsyncMongomock:
         return {}
 
     async def collections(self, database: Any) -> dict[str, Document]:
-        return self._plain.collections(database)
+        return self._plain.collections(database.target)
 
     async def create_collection(self, database: Any, name: str, validator: Document) -> None:
-        self._plain.create_collection(database, name, validator)
+        self._plain.create_collection(database.target, name, validator)
 
     async def indexes(self, collection: Any) -> list[Document]:
         return self._plain.indexes(collection.target)

@@ -159,10 +159,10 @@ class Codec:
         encoders: Mapping[Kind, Callable[[ValueType], Convert]],
         decimal: Callable[[Any, int], Decimal],
         *,
-        has_pipelines: bool,
+        is_mongomock: bool = False,
     ) -> None:
-        self.has_pipelines = has_pipelines
-        """Whether an update can be a pipeline."""
+        self.is_mongomock = is_mongomock
+        """Whether filters and updates must keep to what mongomock does as MongoDB would."""
         self._encoders: dict[Kind, Callable[[ValueType], Convert | None]] = {
             Kind.UUID: lambda _t: _uuid,
             Kind.INT: lambda _t: Int64,
@@ -288,6 +288,6 @@ def _from_scaled(value: Any, places: int) -> Decimal:
     return Decimal(_whole(value)).scaleb(-places, _EXACT)
 
 
-MONGODB = Codec({}, _to_decimal, has_pipelines=True)
-MONGOMOCK = Codec({Kind.DECIMAL: _scaled}, _from_scaled, has_pipelines=False)
+MONGODB = Codec({}, _to_decimal)
+MONGOMOCK = Codec({Kind.DECIMAL: _scaled}, _from_scaled, is_mongomock=True)
 """mongomock compares in Python, where Decimal128 has no order: decimals are scaled ints there."""

@@ -108,7 +108,7 @@ def _changes(changes: Sequence[Change], level: Level) -> Changes:
         classic.setdefault(operator[0], {})[key_of(change.field)] = operator[1]
     else:
         return Changes(classic, ranges, parents)
-    if not level.codec.has_pipelines:
+    if level.codec.is_mongomock:
         raise Unsupported(
             "this change needs 'computed_changes', which mongomock does not have: no update pipelines, so a number "
             "plus a constant is all",
@@ -205,7 +205,7 @@ def _increment(change: Assign, codec: Codec, ranges: list[Condition]) -> tuple[s
     if step is None:
         return None
     sign, encode = step.sign, step.encode
-    if sign < 0 and change.field.type.kind is Kind.INT and codec.has_pipelines:
+    if sign < 0 and change.field.type.kind is Kind.INT and not codec.is_mongomock:
         return None  # minus the least int is no int
 
     def added(amount: Any) -> Any:
@@ -234,7 +234,7 @@ def _staged(change: Change, level: Level, ranges: list[Condition]) -> Any:
         equal: Any = {"$eq": ["$$this", {"$literal": hole(change.value, codec.encoder(type.element))}]}
         if type.element.kind is Kind.JSON:
             assert isinstance(change.value, Slot)
-            kinds = Hole(change.value.index, encode=bson_types)
+            kinds = hole(change.value, bson_types)
             equal = {"$and": [equal, {"$in": [{"$type": "$$this"}, kinds]}]}
         return {"$filter": {"input": place, "cond": {"$not": [equal]}}}
     if isinstance(change, Append):

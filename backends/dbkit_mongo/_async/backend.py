@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from time import monotonic
 from typing import Any
 
@@ -88,7 +89,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
     async def _probe(self) -> None:
         link = self.link
         if self.name == "mongomock":
-            self.server = ServerInfo("mongomock", "", is_surrogate=True)
+            self.server = ServerInfo("mongomock", version("mongomock"), is_surrogate=True)
             return
         hello = await link.call(Doing('{"hello": 1}'), link.driver.command, link.database, {"hello": 1})
         asking = Doing('{"buildInfo": 1}')
