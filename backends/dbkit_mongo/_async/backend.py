@@ -26,8 +26,9 @@ from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, compile_claim
 from .link import AsyncLink
-from .operations import AsyncMongoOperations, AsyncMongoTransaction, AsyncWork, out_of_range
+from .operations import AsyncMongoOperations, AsyncWork, out_of_range
 from .references import refer
+from .transaction import AsyncMongoTransaction
 
 __all__ = ["AsyncMongoBackend"]
 

@@ -27,8 +27,9 @@ from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, compile_claim
 from .link import Link
-from .operations import MongoOperations, MongoTransaction, Work, out_of_range
+from .operations import MongoOperations, Work, out_of_range
 from .references import refer
+from .transaction import MongoTransaction
 
 __all__ = ["MongoBackend"]
 

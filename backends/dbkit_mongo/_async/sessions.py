@@ -1,0 +1,63 @@
+"""Sessions: of transactions, from their beginning to their end, and of snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from dbkit.errors import DbkitError
+
+from ..errors import Doing, is_commit_unknown
+from .link import AsyncLink
+
+__all__ = ["begin_transaction", "commit", "rollback", "start_snapshot"]
+
+COMMIT_ATTEMPTS = 3
+
+
+async def start_snapshot(link: AsyncLink) -> Any:
+    """Return a session whose reads all see one committed instant, that of the first."""
+    starting = Doing('{"startSession": 1}')
+    return await link.call(starting, link.driver.start_session, link.client, snapshot=True)
+
+
+async def begin_transaction(link: AsyncLink) -> Any:
+    """Return a session with an open transaction, whose snapshot its first command takes."""
+    starting = Doing('{"startTransaction": 1}')
+    session = await link.call(starting, link.driver.start_session, link.client, snapshot=False)
+    try:
+        await link.call(starting, link.driver.start_transaction, session)
+    except BaseException:
+        await session.end_session()
+        raise
+    return session
+
+
+async def commit(link: AsyncLink, session: Any) -> None:
+    """Commit and end the session; where the reply is lost, ask again: the server answers as the first time."""
+    # Not "in a transaction": whether this one is committed is just what is not known.
+    doing = Doing('{"commitTransaction": 1}', writes=True)
+    try:
+        for attempt in range(COMMIT_ATTEMPTS):
+            try:
+                await link.call(doing, session.commit_transaction)
+            except DbkitError as error:
+                cause = error.__cause__
+                if attempt + 1 == COMMIT_ATTEMPTS or cause is None or not is_commit_unknown(cause):
+                    raise
+            else:
+                return
+    finally:
+        await session.end_session()
+
+
+async def rollback(session: Any) -> None:
+    """Roll back and end the session; never raises for a server that is gone, which drops the transaction by itself."""
+    try:
+        await session.abort_transaction()
+    except PyMongoError:
+        # Nothing was committed either way.
+        return
+    finally:
+        await session.end_session()
