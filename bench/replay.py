@@ -133,10 +133,19 @@ class _Question:
             size = (len(documents), len(str(size)))
         elif self.command in {"findAndModify", "findandmodify"}:
             kept.pop("update", None)
-        elif self.command in {"update", "delete"}:
-            kept.pop("updates", None)
-            size = 0
+        elif self.command == "update":
+            # Which documents, and not what becomes of them.
+            given = [*kept.pop("updates", ()), *_sequence(self.rest)]
+            return (self.command, bson.encode(kept), tuple(bson.encode(each["q"]) for each in given))
         return (self.command, bson.encode(kept), size)
+
+
+def _sequence(section: bytes) -> list[dict[str, Any]]:
+    """Return the documents of a message's second part: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/."""
+    if not section or section[0] != 1:
+        return []
+    end = 1 + struct.unpack_from("<i", section, 1)[0]
+    return bson.decode_all(section[section.index(0, 5) + 1 : end])
 
 
 def _cursor_of(reply: bytes) -> int:

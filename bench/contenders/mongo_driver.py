@@ -34,7 +34,8 @@ MOST: list[Document] = [
     {"$sort": {"post_count": -1, "_id": 1}},
     {"$limit": 10},
     {"$lookup": {"from": "users", "localField": "_id", "foreignField": "_id", "as": "author"}},
-    {"$project": {"_id": 0, "user_id": "$_id", "username": {"$arrayElemAt": ["$author.username", 0]}, "post_count": 1}},
+    {"$unwind": "$author"},
+    {"$project": {"_id": 0, "user_id": "$_id", "username": "$author.username", "post_count": 1}},
 ]
 TOTALS: list[Document] = [
     {"$group": {"_id": None, "n": {"$sum": 1}}},
