@@ -14,6 +14,7 @@ from typing import Any, cast
 from bson.errors import BSONError, InvalidBSON
 from pymongo import errors as driver
 
+from dbkit.answers import duplicate, row_too_large
 from dbkit.errors import (
     ConfigurationError,
     Conflict,
@@ -104,7 +105,7 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[Exception, bool], DbkitError]]]
     (driver.AutoReconnect, _broken),
     (driver.ConnectionFailure, _unsent),
     (driver.WriteConcernError, _write_concern),
-    (driver.DocumentTooLarge, lambda _e, _u: TooLarge("more than a MongoDB document's 16 MiB")),
+    (driver.DocumentTooLarge, lambda _e, _u: row_too_large()),
     (driver.InvalidOperation, lambda _e, _u: OperationalError("the database is closed", retryable=False)),
     (
         InvalidBSON,
@@ -125,7 +126,7 @@ _NOT_PRIMARY = {10107, 10058, 13435}
 
 # -- by code -------------------------------------------------------------------------------------------------------------
 
-_TOO_LARGE = TooLarge, "more than a MongoDB document's 16 MiB"
+_TOO_LARGE = TooLarge, row_too_large().message
 _CONFLICT = Conflict, "a concurrent change came first"
 _LATE = DeadlineExceeded, "the operation took longer than it may"
 _GONE = Unavailable, "the server is shutting down or no longer the primary"
@@ -185,7 +186,7 @@ def _by_code(error: driver.OperationFailure, doing: Doing, is_unknown: bool) -> 
     if code == 20 and "replica set" in str(error):  # IllegalOperation: transactions on a standalone
         return Unsupported("transactions need a replica set, and this server is none", hint=REPLICA_SET_HINT)
     if code == 2 and "too large" in str(error):  # BadValue: how an insert of more than 16 MiB is refused
-        return TooLarge(_TOO_LARGE[1])
+        return row_too_large()
     if code == 50 and is_unknown:
         # One document is written at once or not at all: who waits this long waits for another's transaction.
         return Conflict("waited too long for another transaction that holds the same document")
@@ -240,7 +241,9 @@ def duplicate_fields(error: Exception) -> tuple[str, ...]:
 def _duplicate(error: Exception, doing: Doing) -> DuplicateKey:
     keys = duplicate_fields(error)
     field = None if doing.entity is None else declared_names(doing.entity, keys)
-    return duplicate_error(doing.entity, field)
+    if doing.entity is None:
+        return DuplicateKey("a unique key is taken")
+    return duplicate(doing.entity.name, field)
 
 
 def declared_names(entity: EntitySpec, keys: tuple[str, ...]) -> str | None:
@@ -251,12 +254,6 @@ def declared_names(entity: EntitySpec, keys: tuple[str, ...]) -> str | None:
         if sorted(key_of(f) for f in unique.fields) == sorted(keys):
             return ", ".join(unique.names)
     return None
-
-
-def duplicate_error(entity: EntitySpec | None, field: str | None) -> DuplicateKey:
-    """Return the error for a unique key that is taken."""
-    where = "" if entity is None else f" of {entity.name}" + (f".{field}" if field else "")
-    return DuplicateKey(f"the unique key{where} is taken by another row", field=field)
 
 
 def is_commit_unknown(error: BaseException) -> bool:

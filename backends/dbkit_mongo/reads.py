@@ -9,7 +9,8 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_core import SchemaValidator
 
-from dbkit.errors import StoredDataInvalid, TooLarge
+from dbkit.answers import too_many_children
+from dbkit.errors import StoredDataInvalid
 from dbkit.options import MAX_ROWS_UNASKED
 from dbkit.query import Compare, Count, Exists, Filter, Find, Order, Path, Slot, seek
 from dbkit.spec import EntitySpec, FieldSpec, Output, ReadSpec
@@ -127,12 +128,7 @@ def _check_relations(document: Document, read: ReadSpec) -> None:
     for relation in read.relations:
         children: list[Document] = document[relation.name]
         if relation.limit is None and len(children) > MAX_ROWS_UNASKED:
-            raise TooLarge(
-                f"{read.model.__name__}.{relation.name} has more than {MAX_ROWS_UNASKED:,} children for one row",
-                entity=read.entity.name,
-                field=relation.name,
-                hint="give the relation a limit=, or read the children by page() or iterate()",
-            )
+            raise too_many_children(read.model.__name__, relation.name)
         for child in children:
             _check_relations(child, relation.read)
 

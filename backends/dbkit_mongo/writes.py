@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 from bson.decimal128 import Decimal128
@@ -92,31 +93,35 @@ class Changes:
 
     update: Any
     """The template of the update document or pipeline."""
-    ranges: list[Condition]
-    """What must hold of the document so that every computed value stays in its bounds."""
+    ranges: dict[str, list[Condition]]
+    """What must hold of the document so that every computed value stays in its bounds, by field."""
     parents: Parents
 
 
 def _changes(changes: Sequence[Change], level: Level) -> Changes:
-    ranges: list[Condition] = []
+    ranges: dict[str, list[Condition]] = {}
     parents = tuple(_parents(changes))
     classic: dict[str, dict[str, Any]] = {}
     for change in changes:
-        operator = _classic(change, level, ranges)
+        operator = _classic(change, level, ranges.setdefault(change.field.name, []))
         if operator is None:
             break
         classic.setdefault(operator[0], {})[key_of(change.field)] = operator[1]
     else:
-        return Changes(classic, ranges, parents)
+        return Changes(classic, _kept(ranges), parents)
     if level.codec.is_mongomock:
         raise Unsupported(
             "this change needs 'computed_changes', which mongomock does not have: no update pipelines, so a number "
             "plus a constant is all",
             hint="use a MongoDB server, or memory:// in tests",
         )
-    ranges = []
-    stage = {key_of(change.field): _staged(change, level, ranges) for change in changes}
-    return Changes([{"$set": stage}], ranges, parents)
+    ranges = {change.field.name: [] for change in changes}
+    stage = {key_of(change.field): _staged(change, level, ranges[change.field.name]) for change in changes}
+    return Changes([{"$set": stage}], _kept(ranges), parents)
+
+
+def _kept(ranges: dict[str, list[Condition]]) -> dict[str, list[Condition]]:
+    return {name: conditions for name, conditions in ranges.items() if conditions}
 
 
 def _parents(changes: Sequence[Change]) -> list[tuple[FieldSpec, int]]:
@@ -317,9 +322,16 @@ class UpdatePlan:
     within: Fill
     """The filter with the ranges; applied to the chosen ids where there are joins."""
     update: Fill
-    has_ranges: bool
+    ranges: dict[str, Fill]
+    """For each computed field, the filter with its own range alone."""
     parents: Parents
     shape: Shape
+
+    @property
+    def suspect(self) -> str | None:
+        """The computed field, where there is one alone; a version has room enough."""
+        names = [name for name in self.ranges if name != "version"] or list(self.ranges)
+        return names[0] if len(names) == 1 else None
 
     @property
     def needs_transaction(self) -> bool:
@@ -338,7 +350,7 @@ def compile_update(query: UpdateOne | UpdateMany, codec: Codec, shapes: dict[int
     choice = _choose(first, query.where, level)
     changes = _changes(query.changes, level)
     own, _ = split(query.where)
-    within = all_conditions([*first, *(condition(p, level) for p in own), *changes.ranges])
+    within = all_conditions([*first, *(condition(p, level) for p in own), *chain(*changes.ranges.values())])
     verb = "findAndModify" if isinstance(query, UpdateOne) else "update"
     return UpdatePlan(
         entity=entity,
@@ -346,7 +358,10 @@ def compile_update(query: UpdateOne | UpdateMany, codec: Codec, shapes: dict[int
         choice=choice,
         within=compile_template(within),
         update=compile_template(changes.update),
-        has_ranges=bool(changes.ranges),
+        ranges={
+            name: compile_template(all_conditions([*first, *(condition(p, level) for p in own), *conditions]))
+            for name, conditions in changes.ranges.items()
+        },
         parents=changes.parents,
         shape=shape_of(entity.read, codec, shapes),
     )
@@ -362,6 +377,8 @@ class ClaimPlan:
     within: Fill
     out_of_range: Fill | None
     """The pipeline that gives a document where one of the first *limit* would leave its range."""
+    suspect: str | None
+    """The computed field, where there is one alone."""
     update: Fill
     sort: list[tuple[str, int]]
     limit: int
@@ -376,21 +393,22 @@ def compile_claim(query: Claim, codec: Codec, shapes: dict[int, Shape]) -> Claim
     own, _ = split(query.where)
     conditions = [condition(p, level) for p in own]
     changes = _changes(query.changes, level)
-    within = all_conditions([*conditions, *changes.ranges])
+    ranges = [*chain(*changes.ranges.values())]
+    within = all_conditions([*conditions, *ranges])
     order = query.order[: decisive(entity, query.order)]
     sort = [(level.place(o.path), -1 if o.descending else 1) for o in order]
     assert isinstance(query.limit, Slot)
     misfits: Fill | None = None
     # A version at the end of 64 bits is not worth a read before each claim: its document is not claimed.
-    versions = {key_of(entity.by_name["version"])} if entity.versioned else set[str]()
-    if any(set(range) - versions for range in changes.ranges):
+    computed = [name for name in changes.ranges if not entity.versioned or name != "version"]
+    if computed:
         stages = [
             {"$match": all_conditions(conditions)},
             {"$sort": dict(sort)},
             {"$limit": Hole(query.limit.index)},
         ]
         stages += [
-            {"$match": {"$nor": [all_conditions(changes.ranges)]}},
+            {"$match": {"$nor": [all_conditions(ranges)]}},
             {"$limit": 1},
             {"$project": {"_id": 1}},
         ]
@@ -403,6 +421,7 @@ def compile_claim(query: Claim, codec: Codec, shapes: dict[int, Shape]) -> Claim
         own=compile_template(all_conditions(conditions)),
         within=compile_template(within),
         out_of_range=misfits,
+        suspect=computed[0] if len(computed) == 1 else None,
         update=compile_template(changes.update),
         sort=sort,
         limit=query.limit.index,

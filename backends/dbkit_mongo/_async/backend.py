@@ -9,6 +9,7 @@ from typing import Any
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
+from dbkit.answers import out_of_range
 from dbkit.errors import BadURL, Conflict, DbkitError, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
@@ -26,7 +27,7 @@ from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, compile_claim
 from .link import AsyncLink
-from .operations import AsyncMongoOperations, AsyncWork, out_of_range
+from .operations import AsyncMongoOperations, AsyncWork
 from .references import refer
 from .transaction import AsyncMongoTransaction
 
@@ -220,7 +221,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
         if plan.out_of_range is not None and await self._aggregate(
             plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
         ):
-            raise out_of_range(plan.entity)
+            raise out_of_range(plan.suspect)
         return plan.shape.instances(await self._claim(plan, binds))
 
     async def _claim(self, plan: ClaimPlan, binds: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -298,7 +299,7 @@ async def _claim_one(
         **on.link.driver.time_limit(CLAIM_WAIT_S),
     )
     if document is not None:
-        await refer(on, plan.parents, (binds,))
+        await refer(on, plan.entity, plan.parents, (binds,))
     return document
 
 

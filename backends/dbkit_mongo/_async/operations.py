@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from dbkit.errors import Conflict, DuplicateKey, NotFound, OutOfRange, PreconditionFailed, TooLarge
+from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
+from dbkit.errors import Conflict, DuplicateKey
 from dbkit.options import LOCK_WAIT_S, MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
@@ -17,7 +18,7 @@ from .reading import AsyncMongoReads
 from .references import delete_rows, refer
 from .sessions import begin_transaction, commit, rollback
 
-__all__ = ["AsyncMongoOperations", "AsyncWork", "out_of_range"]
+__all__ = ["AsyncMongoOperations", "AsyncWork"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -83,7 +84,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         except DuplicateKey as error:
             await self._name_clash(error, plan.entity, document, None)
             raise
-        await refer(self, plan.parents, (row,))
+        await refer(self, plan.entity, plan.parents, (row,))
 
     async def _name_clash(
         self, error: DuplicateKey, entity: EntitySpec, document: Document, own: Document | None
@@ -111,7 +112,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         for start in range(0, len(rows), INSERT_CHUNK):
             documents = [fill(row) for row in rows[start : start + INSERT_CHUNK]]
             await self.link.call(doing, insert, documents, session=self.session)
-        await refer(self, plan.parents, rows)
+        await refer(self, plan.entity, plan.parents, rows)
         return len(rows)
 
     # -- updates -------------------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             raise
         if document is None:
             raise await self._why_not(plan, query, is_joined=False)
-        await refer(self, plan.parents, (binds,))
+        await refer(self, plan.entity, plan.parents, (binds,))
         return plan.shape.instances([document])[0]
 
     async def _update_plan(self, query: UpdateOne | UpdateMany) -> UpdatePlan:
@@ -161,11 +162,12 @@ class AsyncMongoOperations(AsyncMongoReads):
         entity, binds = plan.entity, query.binds
         by_id = {"_id": self.link.codec.encode(entity.id.type, binds[0])}
         if await self._first(entity, by_id) is None:
-            return NotFound(f"there is no {entity.name} with this id")
+            return no_row(entity.name)
         if is_joined or await self._first(entity, plan.choice.own(binds)) is None:
-            return PreconditionFailed(f"the condition of this update of {entity.name} does not hold")
-        if plan.has_ranges and await self._first(entity, plan.within(binds)) is None:
-            return out_of_range(entity)
+            return condition_failed(entity.name)
+        for name, within in plan.ranges.items():
+            if await self._first(entity, within(binds)) is None:
+                return out_of_range(name)
         return Conflict(f"this {entity.name} was changed meanwhile")
 
     async def _joined_ids(self, entity: EntitySpec, pipeline: list[Document]) -> list[Any]:
@@ -173,7 +175,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         most: Document = {"$limit": MAX_ROWS_TOUCHED + 1}
         text = f'{{"aggregate": "{entity.stored}", "pipeline": "the ids that the filter takes"}}'
         found = await self._aggregate(entity, text, [*pipeline, most], is_joined=True)
-        _check_touched(len(found), entity)
+        _check_touched(len(found))
         return [row["_id"] for row in found]
 
     async def update_many(self, query: UpdateMany) -> int:
@@ -200,8 +202,8 @@ class AsyncMongoOperations(AsyncMongoReads):
             session=self.session,
         )
         if result.matched_count != wanted:
-            raise out_of_range(entity) if plan.has_ranges else Conflict("rows were changed meanwhile")
-        await refer(self, plan.parents, (binds,))
+            raise out_of_range(plan.suspect) if plan.ranges else Conflict("rows were changed meanwhile")
+        await refer(self, plan.entity, plan.parents, (binds,))
         return wanted
 
     async def _count_touched(self, entity: EntitySpec, filter: Document) -> int:
@@ -212,7 +214,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             limit=MAX_ROWS_TOUCHED + 1,
             session=self.session,
         )
-        _check_touched(touched, entity)
+        _check_touched(touched)
         return touched
 
     async def upsert(self, query: Upsert) -> Any:
@@ -268,7 +270,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             )
         if document is None:
             raise Conflict(f"this {plan.entity.name} was deleted meanwhile")
-        await refer(self, plan.parents, (row,))
+        await refer(self, plan.entity, plan.parents, (row,))
         return plan.shape.instances([document])[0]
 
     # -- deletes -------------------------------------------------------------------------------------------------------
@@ -318,7 +320,7 @@ class AsyncMongoOperations(AsyncMongoReads):
                 batch_size=MAX_ROWS_TOUCHED + 2,
                 session=self.session,
             )
-            _check_touched(len(found), entity)
+            _check_touched(len(found))
             ids = [row["_id"] for row in found]
         else:
             filter = plan.choice.own(query.binds)
@@ -342,15 +344,6 @@ class AsyncMongoOperations(AsyncMongoReads):
         return await self.link.compile(query, compile_delete, lambda made: made.choice.collections)
 
 
-def _check_touched(count: int, entity: EntitySpec) -> None:
+def _check_touched(count: int) -> None:
     if count > MAX_ROWS_TOUCHED:
-        raise TooLarge(
-            f"more than {MAX_ROWS_TOUCHED:,} rows of {entity.name} would be touched; nothing was written",
-            hint="batched=True writes in several steps, each all or nothing",
-        )
-
-
-def out_of_range(entity: EntitySpec) -> OutOfRange:
-    return OutOfRange(
-        f"a computed value of {entity.name} would leave its field's bounds; nothing was changed"
-    )
+        raise too_many_rows()

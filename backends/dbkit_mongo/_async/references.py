@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import UpdateOne
 
-from dbkit.errors import ReferenceViolation, TooLarge
+from dbkit.answers import missing_parent, still_referenced, too_many_rows
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import utc_now
@@ -25,7 +25,9 @@ __all__ = ["delete_rows", "refer"]
 CHUNK = 1_000
 
 
-async def refer(on: AsyncMongoOperations, parents: Parents, rows: Sequence[Sequence[Any]]) -> None:
+async def refer(
+    on: AsyncMongoOperations, entity: EntitySpec, parents: Parents, rows: Sequence[Sequence[Any]]
+) -> None:
     """Check that all parents are there and hold them, each distinct one once.
 
     After the rows were written, so that a duplicate is found before a missing parent, and rows may refer to each other.
@@ -40,7 +42,7 @@ async def refer(on: AsyncMongoOperations, parents: Parents, rows: Sequence[Seque
         ids = dict.fromkeys(row[bind] for row in rows if row[bind] is not None)
         if ids:
             encoded = [on.link.codec.encode(target.id.type, id) for id in ids]
-            await _check(on, field, target, encoded)
+            await _check(on, entity, field, target, encoded)
             wanted.setdefault(target.token, (target, {}))[1].update(dict.fromkeys(encoded))
     writes = [
         UpdateOne({"_id": guards.one_of(target, id)}, guards.held(), upsert=True)
@@ -50,7 +52,9 @@ async def refer(on: AsyncMongoOperations, parents: Parents, rows: Sequence[Seque
     await _raise_guards(on, writes)
 
 
-async def _check(on: AsyncMongoOperations, field: FieldSpec, target: EntitySpec, ids: list[Any]) -> None:
+async def _check(
+    on: AsyncMongoOperations, entity: EntitySpec, field: FieldSpec, target: EntitySpec, ids: list[Any]
+) -> None:
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
         found = await on.link.call(
@@ -63,9 +67,7 @@ async def _check(on: AsyncMongoOperations, field: FieldSpec, target: EntitySpec,
             session=on.session,
         )
         if len(found) < len(part):
-            raise ReferenceViolation(
-                f"there is no {target.name} that {field.name} refers to", field=field.name
-            )
+            raise missing_parent(entity.name, field.name, target.name)
 
 
 async def _raise_guards(on: AsyncMongoOperations, writes: list[UpdateOne]) -> None:
@@ -96,15 +98,13 @@ class Doomed:
         known = self.rows.setdefault(entity.token, (entity, {}))[1]
         new = [id for id in ids if id not in known]
         known.update(dict.fromkeys(new))
-        self.touch(len(new), entity)
+        self.touch(len(new))
         return new
 
-    def touch(self, count: int, entity: EntitySpec) -> None:
+    def touch(self, count: int) -> None:
         self.touched += count
         if self.touched > MAX_ROWS_TOUCHED:
-            raise TooLarge(
-                f"more than {MAX_ROWS_TOUCHED:,} rows would be touched, down to {entity.name}; nothing was deleted"
-            )
+            raise too_many_rows()
 
 
 async def delete_rows(on: AsyncMongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
@@ -115,7 +115,7 @@ async def delete_rows(on: AsyncMongoOperations, entity: EntitySpec, ids: list[An
         TooLarge: more than 10,000 rows in all.
     """
     doomed = Doomed(entity, ids)
-    kept: list[tuple[EntitySpec, FieldSpec, list[Any]]] = []
+    kept: list[tuple[EntitySpec, EntitySpec, FieldSpec, list[Any]]] = []
     nulled: list[tuple[EntitySpec, FieldSpec, list[Any]]] = []
     queue = [(entity, ids)]
     while queue:
@@ -126,18 +126,17 @@ async def delete_rows(on: AsyncMongoOperations, entity: EntitySpec, ids: list[An
                 new = doomed.add(child, await _children(on, child, field, gone))
                 if new:
                     queue.append((child, new))
+            elif field.reference.on_delete == "set_null":
+                nulled.append((child, field, gone))
             else:
-                (nulled if field.reference.on_delete == "set_null" else kept).append((child, field, gone))
+                kept.append((parent, child, field, gone))
     for of, rows in doomed.rows.values():
         await _delete(on, of, list(rows))
     for child, field, gone in nulled:
-        doomed.touch(await _set_null(on, child, field, gone), child)
-    for child, field, gone in kept:
+        doomed.touch(await _set_null(on, child, field, gone))
+    for parent, child, field, gone in kept:
         if await _children(on, child, field, gone, limit=1):
-            raise ReferenceViolation(
-                f"{child.name}.{field.name} still refers to what would be deleted; nothing was deleted",
-                field=field.name,
-            )
+            raise still_referenced(parent.name, child.name, field.name)
     now = utc_now()
     writes = [
         UpdateOne({"_id": id}, guards.stamped(now), upsert=True)

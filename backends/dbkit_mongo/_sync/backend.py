@@ -10,6 +10,7 @@ from typing import Any
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
+from dbkit.answers import out_of_range
 from dbkit.errors import BadURL, Conflict, DbkitError, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
@@ -27,7 +28,7 @@ from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, compile_claim
 from .link import Link
-from .operations import MongoOperations, Work, out_of_range
+from .operations import MongoOperations, Work
 from .references import refer
 from .transaction import MongoTransaction
 
@@ -221,7 +222,7 @@ class MongoBackend(MongoOperations):
         if plan.out_of_range is not None and self._aggregate(
             plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
         ):
-            raise out_of_range(plan.entity)
+            raise out_of_range(plan.suspect)
         return plan.shape.instances(self._claim(plan, binds))
 
     def _claim(self, plan: ClaimPlan, binds: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -299,7 +300,7 @@ def _claim_one(
         **on.link.driver.time_limit(CLAIM_WAIT_S),
     )
     if document is not None:
-        refer(on, plan.parents, (binds,))
+        refer(on, plan.entity, plan.parents, (binds,))
     return document
 
 

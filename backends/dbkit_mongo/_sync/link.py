@@ -16,7 +16,7 @@ from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from dbkit.errors import ConfigurationError
+from dbkit.answers import no_table
 from dbkit.features import Features
 from dbkit.query import Query
 from dbkit.spec import EntitySpec, Schema
@@ -178,11 +178,7 @@ class Link:
         self._known.update(self.call(doing, self.driver.collections, self.database))
         missing = [name for name in names if name not in self._known]
         if missing:
-            raise ConfigurationError(
-                f"the collection {missing[0]!r} is not there",
-                backend=self.name,
-                hint="call db.create_schema() first",
-            )
+            raise no_table(missing[0])
 
     def forget(self, *known: str) -> None:
         """Forget what is compiled and known: the collections have changed, *known* are there."""

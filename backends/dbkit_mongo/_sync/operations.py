@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from dbkit.errors import Conflict, DuplicateKey, NotFound, OutOfRange, PreconditionFailed, TooLarge
+from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
+from dbkit.errors import Conflict, DuplicateKey
 from dbkit.options import LOCK_WAIT_S, MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
@@ -18,7 +19,7 @@ from .reading import MongoReads
 from .references import delete_rows, refer
 from .sessions import begin_transaction, commit, rollback
 
-__all__ = ["MongoOperations", "Work", "out_of_range"]
+__all__ = ["MongoOperations", "Work"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -84,7 +85,7 @@ class MongoOperations(MongoReads):
         except DuplicateKey as error:
             self._name_clash(error, plan.entity, document, None)
             raise
-        refer(self, plan.parents, (row,))
+        refer(self, plan.entity, plan.parents, (row,))
 
     def _name_clash(
         self, error: DuplicateKey, entity: EntitySpec, document: Document, own: Document | None
@@ -112,7 +113,7 @@ class MongoOperations(MongoReads):
         for start in range(0, len(rows), INSERT_CHUNK):
             documents = [fill(row) for row in rows[start : start + INSERT_CHUNK]]
             self.link.call(doing, insert, documents, session=self.session)
-        refer(self, plan.parents, rows)
+        refer(self, plan.entity, plan.parents, rows)
         return len(rows)
 
     # -- updates -------------------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ class MongoOperations(MongoReads):
             raise
         if document is None:
             raise self._why_not(plan, query, is_joined=False)
-        refer(self, plan.parents, (binds,))
+        refer(self, plan.entity, plan.parents, (binds,))
         return plan.shape.instances([document])[0]
 
     def _update_plan(self, query: UpdateOne | UpdateMany) -> UpdatePlan:
@@ -162,11 +163,12 @@ class MongoOperations(MongoReads):
         entity, binds = plan.entity, query.binds
         by_id = {"_id": self.link.codec.encode(entity.id.type, binds[0])}
         if self._first(entity, by_id) is None:
-            return NotFound(f"there is no {entity.name} with this id")
+            return no_row(entity.name)
         if is_joined or self._first(entity, plan.choice.own(binds)) is None:
-            return PreconditionFailed(f"the condition of this update of {entity.name} does not hold")
-        if plan.has_ranges and self._first(entity, plan.within(binds)) is None:
-            return out_of_range(entity)
+            return condition_failed(entity.name)
+        for name, within in plan.ranges.items():
+            if self._first(entity, within(binds)) is None:
+                return out_of_range(name)
         return Conflict(f"this {entity.name} was changed meanwhile")
 
     def _joined_ids(self, entity: EntitySpec, pipeline: list[Document]) -> list[Any]:
@@ -174,7 +176,7 @@ class MongoOperations(MongoReads):
         most: Document = {"$limit": MAX_ROWS_TOUCHED + 1}
         text = f'{{"aggregate": "{entity.stored}", "pipeline": "the ids that the filter takes"}}'
         found = self._aggregate(entity, text, [*pipeline, most], is_joined=True)
-        _check_touched(len(found), entity)
+        _check_touched(len(found))
         return [row["_id"] for row in found]
 
     def update_many(self, query: UpdateMany) -> int:
@@ -201,8 +203,8 @@ class MongoOperations(MongoReads):
             session=self.session,
         )
         if result.matched_count != wanted:
-            raise out_of_range(entity) if plan.has_ranges else Conflict("rows were changed meanwhile")
-        refer(self, plan.parents, (binds,))
+            raise out_of_range(plan.suspect) if plan.ranges else Conflict("rows were changed meanwhile")
+        refer(self, plan.entity, plan.parents, (binds,))
         return wanted
 
     def _count_touched(self, entity: EntitySpec, filter: Document) -> int:
@@ -213,7 +215,7 @@ class MongoOperations(MongoReads):
             limit=MAX_ROWS_TOUCHED + 1,
             session=self.session,
         )
-        _check_touched(touched, entity)
+        _check_touched(touched)
         return touched
 
     def upsert(self, query: Upsert) -> Any:
@@ -269,7 +271,7 @@ class MongoOperations(MongoReads):
             )
         if document is None:
             raise Conflict(f"this {plan.entity.name} was deleted meanwhile")
-        refer(self, plan.parents, (row,))
+        refer(self, plan.entity, plan.parents, (row,))
         return plan.shape.instances([document])[0]
 
     # -- deletes -------------------------------------------------------------------------------------------------------
@@ -319,7 +321,7 @@ class MongoOperations(MongoReads):
                 batch_size=MAX_ROWS_TOUCHED + 2,
                 session=self.session,
             )
-            _check_touched(len(found), entity)
+            _check_touched(len(found))
             ids = [row["_id"] for row in found]
         else:
             filter = plan.choice.own(query.binds)
@@ -343,15 +345,6 @@ class MongoOperations(MongoReads):
         return self.link.compile(query, compile_delete, lambda made: made.choice.collections)
 
 
-def _check_touched(count: int, entity: EntitySpec) -> None:
+def _check_touched(count: int) -> None:
     if count > MAX_ROWS_TOUCHED:
-        raise TooLarge(
-            f"more than {MAX_ROWS_TOUCHED:,} rows of {entity.name} would be touched; nothing was written",
-            hint="batched=True writes in several steps, each all or nothing",
-        )
-
-
-def out_of_range(entity: EntitySpec) -> OutOfRange:
-    return OutOfRange(
-        f"a computed value of {entity.name} would leave its field's bounds; nothing was changed"
-    )
+        raise too_many_rows()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import UpdateOne
 
-from dbkit.errors import ReferenceViolation, TooLarge
+from dbkit.answers import missing_parent, still_referenced, too_many_rows
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import utc_now
@@ -26,7 +26,9 @@ __all__ = ["delete_rows", "refer"]
 CHUNK = 1_000
 
 
-def refer(on: MongoOperations, parents: Parents, rows: Sequence[Sequence[Any]]) -> None:
+def refer(
+    on: MongoOperations, entity: EntitySpec, parents: Parents, rows: Sequence[Sequence[Any]]
+) -> None:
     """Check that all parents are there and hold them, each distinct one once.
 
     After the rows were written, so that a duplicate is found before a missing parent, and rows may refer to each other.
@@ -41,7 +43,7 @@ def refer(on: MongoOperations, parents: Parents, rows: Sequence[Sequence[Any]]) 
         ids = dict.fromkeys(row[bind] for row in rows if row[bind] is not None)
         if ids:
             encoded = [on.link.codec.encode(target.id.type, id) for id in ids]
-            _check(on, field, target, encoded)
+            _check(on, entity, field, target, encoded)
             wanted.setdefault(target.token, (target, {}))[1].update(dict.fromkeys(encoded))
     writes = [
         UpdateOne({"_id": guards.one_of(target, id)}, guards.held(), upsert=True)
@@ -51,7 +53,9 @@ def refer(on: MongoOperations, parents: Parents, rows: Sequence[Sequence[Any]]) 
     _raise_guards(on, writes)
 
 
-def _check(on: MongoOperations, field: FieldSpec, target: EntitySpec, ids: list[Any]) -> None:
+def _check(
+    on: MongoOperations, entity: EntitySpec, field: FieldSpec, target: EntitySpec, ids: list[Any]
+) -> None:
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
         found = on.link.call(
@@ -64,9 +68,7 @@ def _check(on: MongoOperations, field: FieldSpec, target: EntitySpec, ids: list[
             session=on.session,
         )
         if len(found) < len(part):
-            raise ReferenceViolation(
-                f"there is no {target.name} that {field.name} refers to", field=field.name
-            )
+            raise missing_parent(entity.name, field.name, target.name)
 
 
 def _raise_guards(on: MongoOperations, writes: list[UpdateOne]) -> None:
@@ -97,15 +99,13 @@ class Doomed:
         known = self.rows.setdefault(entity.token, (entity, {}))[1]
         new = [id for id in ids if id not in known]
         known.update(dict.fromkeys(new))
-        self.touch(len(new), entity)
+        self.touch(len(new))
         return new
 
-    def touch(self, count: int, entity: EntitySpec) -> None:
+    def touch(self, count: int) -> None:
         self.touched += count
         if self.touched > MAX_ROWS_TOUCHED:
-            raise TooLarge(
-                f"more than {MAX_ROWS_TOUCHED:,} rows would be touched, down to {entity.name}; nothing was deleted"
-            )
+            raise too_many_rows()
 
 
 def delete_rows(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
@@ -116,7 +116,7 @@ def delete_rows(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None
         TooLarge: more than 10,000 rows in all.
     """
     doomed = Doomed(entity, ids)
-    kept: list[tuple[EntitySpec, FieldSpec, list[Any]]] = []
+    kept: list[tuple[EntitySpec, EntitySpec, FieldSpec, list[Any]]] = []
     nulled: list[tuple[EntitySpec, FieldSpec, list[Any]]] = []
     queue = [(entity, ids)]
     while queue:
@@ -127,18 +127,17 @@ def delete_rows(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None
                 new = doomed.add(child, _children(on, child, field, gone))
                 if new:
                     queue.append((child, new))
+            elif field.reference.on_delete == "set_null":
+                nulled.append((child, field, gone))
             else:
-                (nulled if field.reference.on_delete == "set_null" else kept).append((child, field, gone))
+                kept.append((parent, child, field, gone))
     for of, rows in doomed.rows.values():
         _delete(on, of, list(rows))
     for child, field, gone in nulled:
-        doomed.touch(_set_null(on, child, field, gone), child)
-    for child, field, gone in kept:
+        doomed.touch(_set_null(on, child, field, gone))
+    for parent, child, field, gone in kept:
         if _children(on, child, field, gone, limit=1):
-            raise ReferenceViolation(
-                f"{child.name}.{field.name} still refers to what would be deleted; nothing was deleted",
-                field=field.name,
-            )
+            raise still_referenced(parent.name, child.name, field.name)
     now = utc_now()
     writes = [
         UpdateOne({"_id": id}, guards.stamped(now), upsert=True)
