@@ -196,6 +196,10 @@ class AsyncSqlBackend(AsyncVerbs[C]):
             is_clean = connection.is_clean
         except Exception:  # noqa: BLE001  # it is closed, and the first error is raised
             is_clean = False
+        except BaseException:
+            # Cancelled while it rolled back.
+            await self.pool.discard(connection)
+            raise
         if is_clean:
             await self.give_back(connection)
         else:

@@ -197,6 +197,10 @@ class SqlBackend(Verbs[C]):
             is_clean = connection.is_clean
         except Exception:  # noqa: BLE001  # it is closed, and the first error is raised
             is_clean = False
+        except BaseException:
+            # Cancelled while it rolled back.
+            self.pool.discard(connection)
+            raise
         if is_clean:
             self.give_back(connection)
         else:
