@@ -259,7 +259,7 @@ def _programs(sizes: Sizes) -> Question:
 
 PROGRAM_SIZE = 6
 """The most steps of a program, which may be transactions of several statements."""
-PROGRAMS_WEIGHT = 5
+PROGRAMS_WEIGHT = 10
 """How much longer than another question this one takes."""
 
 
