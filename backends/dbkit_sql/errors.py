@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from dbkit import answers
 from dbkit.errors import (
     BadURL,
     ConfigurationError,
@@ -18,7 +19,6 @@ from dbkit.errors import (
     DuplicateKey,
     OperationalError,
     OutcomeUnknown,
-    OutOfRange,
     ReferenceViolation,
     StoredDataInvalid,
     TooLarge,
@@ -27,7 +27,6 @@ from dbkit.errors import (
     Unavailable,
     Unsupported,
 )
-from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import (
     Assign,
     Change,
@@ -51,7 +50,6 @@ __all__ = [
     "postgres_error",
     "refused_connection",
     "sqlite_error",
-    "too_many",
     "uncommitted",
     "verb_of",
 ]
@@ -129,22 +127,11 @@ Translate = Callable[[Case], DbkitError]
 # -- what several codes mean -------------------------------------------------------------------------------------------
 
 
-def too_many() -> TooLarge:
-    """Return the error for a write that would touch more rows than one operation may."""
-    return TooLarge(
-        f"more than {MAX_ROWS_TOUCHED:,} rows would be touched, cascades included; nothing was written",
-        hint="narrow the filter, or say batched=True, which is not atomic",
-    )
-
-
 def duplicate(constraint: Constraint | None) -> DbkitError:
     """Return the error for a key that is taken."""
     if constraint is None:
         return DuplicateKey("another row has the same unique key")
-    stored = constraint.entity.stored
-    if constraint.names == ("id",):
-        return DuplicateKey(f"a row with the same id is already in {stored!r}", field="id")
-    return DuplicateKey(f"another row of {stored!r} has the same {constraint.field}", field=constraint.field)
+    return answers.duplicate(constraint.entity.name, constraint.field)
 
 
 def reference(constraint: Constraint | None, *, deletes: bool) -> ReferenceViolation:
@@ -156,32 +143,24 @@ def reference(constraint: Constraint | None, *, deletes: bool) -> ReferenceViola
     (name,) = constraint.names
     link = child.by_name[name].reference
     assert link is not None
-    parent = link.target.stored
+    parent = link.target.name
     if deletes:
-        return ReferenceViolation(
-            f"a row of {parent!r} is still referenced by {child.stored}.{name}", field=name
-        )
-    return ReferenceViolation(f"{child.stored}.{name} refers to a row that is not in {parent!r}", field=name)
+        return answers.still_referenced(parent, child.name, name)
+    return answers.missing_parent(child.name, name, parent)
 
 
 def check(constraint: Constraint | None, verb: Verb) -> DbkitError:
     """Return the error for a CHECK: a row that grew too large, or a computed value outside its bounds."""
     if constraint is not None and constraint.kind == "size":
-        return TooLarge("the change would let the row grow beyond 16 MiB")
-    return out_of_range(constraint.field if constraint is not None else verb.computed)
-
-
-def out_of_range(field: str | None) -> OutOfRange:
-    """Return the error for a computed value outside its bounds."""
-    return OutOfRange(
-        f"the change would take {field or 'a computed value'} out of its declared bounds", field=field
-    )
+        return answers.row_too_large()
+    return answers.out_of_range(constraint.field if constraint is not None else verb.computed)
 
 
 def missing_table(name: str | None) -> ConfigurationError:
     """Return the error for a database without the entity's table."""
-    what = f"table {name!r} does not exist" if name else "a table does not exist"
-    return ConfigurationError(what, hint="call db.create_schema() first")
+    if name is not None:
+        return answers.no_table(name)
+    return ConfigurationError("a table does not exist", hint="call db.create_schema() first")
 
 
 def _conflict(_: Case) -> DbkitError:
@@ -202,7 +181,7 @@ def lost(verb: Verb) -> DbkitError:
 
 
 def _out_of_range(case: Case) -> DbkitError:
-    return out_of_range(case.verb.computed)
+    return answers.out_of_range(case.verb.computed)
 
 
 def _drifted(case: Case) -> DbkitError:
@@ -231,7 +210,7 @@ def _missing_relation(case: Case) -> DbkitError:
 
 
 def _not_null(case: Case) -> DbkitError:
-    return out_of_range(_declared(case.verb, case.failure.column) or case.verb.computed)
+    return answers.out_of_range(_declared(case.verb, case.failure.column) or case.verb.computed)
 
 
 def _declared(verb: Verb, stored: str | None) -> str | None:
@@ -351,7 +330,7 @@ def _sqlite_column(case: Case) -> DbkitError:
     """`NOT NULL constraint failed: t.c`, and `cannot store TEXT value in INTEGER column t.c`."""
     found = _COLUMN.search(case.failure.message)
     stored = found[1] if found else _named(case.failure).partition(".")[2]
-    return out_of_range(_declared(case.verb, stored) or case.verb.computed)
+    return answers.out_of_range(_declared(case.verb, stored) or case.verb.computed)
 
 
 _RESULT_CODES: Mapping[int, Translate] = {

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from dbkit.errors import NotFound, PreconditionFailed, ReferenceViolation, TooLarge
-from dbkit.options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
+from dbkit.answers import condition_failed, no_row, too_many_children, too_many_rows
+from dbkit.errors import ReferenceViolation
+from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.page import PageRows
 from dbkit.query import (
     Count,
@@ -30,7 +31,7 @@ from dbkit.statement import Plan
 from ..binds import Text
 from ..compiler import Compiler
 from ..deletes import DeletePlan
-from ..errors import Verb, too_many
+from ..errors import Verb
 from ..errors import reference as reference_error
 from ..reads import FindPlan
 from ..rows import RowReader
@@ -137,11 +138,7 @@ class AsyncVerbs(ABC, Generic[C]):
                 for row, display in zip(below, displays, strict=True):
                     groups.setdefault(row[-1], []).append(display)
                 if plan.most is not None and any(len(group) > plan.most for group in groups.values()):
-                    raise TooLarge(
-                        f"{reader.read.model.__name__}.{relation.name} has more than {MAX_ROWS_UNASKED:,} children of one row",
-                        field=relation.name,
-                        hint="give the relation a limit=, or read the children by page()",
-                    )
+                    raise too_many_children(reader.read.model.__name__, relation.name)
             found.append(groups)
         return found
 
@@ -189,7 +186,7 @@ class AsyncVerbs(ABC, Generic[C]):
 
     async def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if len(rows) > MAX_ROWS_TOUCHED:
-            raise too_many()
+            raise too_many_rows()
         if rows:
             plan = self.compiler.bulk(entity)
             try:
@@ -209,8 +206,8 @@ class AsyncVerbs(ABC, Generic[C]):
             there = await self.rows(plan.exists.text, plan.exists.fill(query.binds), None)
             name = query.entity.name
             if there:
-                raise PreconditionFailed(f"the {name} is there, but the condition of the write does not hold")
-            raise NotFound(f"there is no {name} with this id")
+                raise condition_failed(name)
+            raise no_row(name)
         return plan.reader.instances(rows)[0]
 
     async def update_many(self, query: UpdateMany) -> int:
@@ -223,7 +220,7 @@ class AsyncVerbs(ABC, Generic[C]):
             async def work(connection: C) -> int:
                 changed = await connection.change(plan.text.text, params)
                 if changed > MAX_ROWS_TOUCHED:
-                    raise too_many()
+                    raise too_many_rows()
                 return changed
 
             return await self.inside(query, work)
@@ -259,7 +256,7 @@ class AsyncVerbs(ABC, Generic[C]):
                 before = connection.touched
                 deleted = await connection.change(plan.text.text, params)
                 if connection.touched - before > MAX_ROWS_TOUCHED:
-                    raise too_many()
+                    raise too_many_rows()
                 return deleted
             await connection.change("SET CONSTRAINTS ALL DEFERRED")
             deleted = _within_limit(await connection.rows(plan.text.text, params))
@@ -313,5 +310,5 @@ def _within_limit(rows: Rows) -> int:
     """Return how many rows were written; nothing was where too many would have been touched."""
     ((touched, written),) = rows
     if touched > MAX_ROWS_TOUCHED:
-        raise too_many()
+        raise too_many_rows()
     return int(written)
