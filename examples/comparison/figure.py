@@ -45,7 +45,7 @@ def _draw_table(axes: Any, outcome: Outcome) -> None:
     rows, columns = len(outcome.lines), len(outcome.asked)
     left = 2.6
     axes.set_xlim(0, left + columns)
-    axes.set_ylim(rows + 0.3, -1.3)
+    axes.set_ylim(rows + 0.3, -1.4)
     axes.axis("off")
     named = {column.label: column for column in outcome.columns}
     missing = {missing.label: missing for missing in outcome.missing}
@@ -55,9 +55,9 @@ def _draw_table(axes: Any, outcome: Outcome) -> None:
         name = found.name if found else missing[label].name
         below = found.version.removeprefix("on ") if found else "not run"
         if found and found.is_surrogate:
-            below += "\na surrogate, not MongoDB"
-        axes.text(middle, -0.8, name, ha="center", va="center", fontsize=11, fontweight="bold", color=_INK)
-        axes.text(middle, -0.5, below, ha="center", va="top", fontsize=8, color=_DIM)
+            below += ", a surrogate:\nit is not MongoDB"
+        axes.text(middle, -0.95, name, ha="center", va="center", fontsize=11, fontweight="bold", color=_INK)
+        axes.text(middle, -0.68, below, ha="center", va="top", fontsize=8, color=_DIM)
     for row, line in enumerate(outcome.lines):
         axes.text(0, row + 0.35, line.title, ha="left", va="center", fontsize=10, color=_INK)
         axes.text(0, row + 0.7, line.remark, ha="left", va="center", fontsize=7.5, color=_DIM)
