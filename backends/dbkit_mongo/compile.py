@@ -331,6 +331,8 @@ def _has(where: Has, level: Level) -> Condition:
     if element.kind is Kind.JSON:
         # 1 == 1.0 to a server; an element must be of exactly the value's type.
         test["$type"] = hole(where.value, _mock_type if level.codec.is_mongomock else bson_types)
+        # mongomock asks the elements of an element, too.
+        test |= _NO_ARRAY if level.codec.is_mongomock else {}
     return {level.place(where.path): {"$elemMatch": test}}
 
 

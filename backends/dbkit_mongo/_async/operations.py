@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
+from dbkit.answers import condition_failed, duplicate, no_row, out_of_range, too_many_rows
 from dbkit.errors import Conflict, DuplicateKey
 from dbkit.options import LOCK_WAIT_S, MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
@@ -82,22 +82,20 @@ class AsyncMongoOperations(AsyncMongoReads):
                 session=self.session,
             )
         except DuplicateKey as error:
-            await self._name_clash(error, plan.entity, document, None)
-            raise
+            raise await self._named(error, plan.entity, document, None) from error.__cause__
         await refer(self, plan.entity, plan.parents, (row,))
 
-    async def _name_clash(
+    async def _named(
         self, error: DuplicateKey, entity: EntitySpec, document: Document, own: Document | None
-    ) -> None:
+    ) -> DuplicateKey:
         """Find out which unique key of a document is taken by another, where the driver does not say (mongomock)."""
-        if error.field is not None or self.in_transaction:
-            return
-        for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
-            filter = {key: document.get(key) for key in keys}
-            taken = None if None in filter.values() else await self._first(entity, filter)
-            if taken is not None and taken != own:
-                error.field = declared_names(entity, keys)
-                return
+        if error.field is None and not self.in_transaction:
+            for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
+                filter = {key: document.get(key) for key in keys}
+                taken = None if None in filter.values() else await self._first(entity, filter)
+                if taken is not None and taken != own:
+                    return duplicate(entity.name, declared_names(entity, keys))
+        return error
 
     async def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
@@ -142,8 +140,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         except DuplicateKey as error:
             own = {"_id": self.link.codec.encode(plan.entity.id.type, binds[0])}
             changed: Document = update.get("$set", {}) if update.__class__ is dict else {}
-            await self._name_clash(error, plan.entity, changed, own)
-            raise
+            raise await self._named(error, plan.entity, changed, own) from error.__cause__
         if document is None:
             raise await self._why_not(plan, query, is_joined=False)
         await refer(self, plan.entity, plan.parents, (binds,))
@@ -228,14 +225,14 @@ class AsyncMongoOperations(AsyncMongoReads):
             try:
                 return await self._upsert(plan, query)
             except DuplicateKey as error:
+                clash = error
                 if error.field is None:
                     own = await self._first(plan.entity, plan.filter(query.row))
-                    await self._name_clash(error, plan.entity, plan.update(query.row)["$set"], own)
-                if error.field != names:
-                    raise
+                    clash = await self._named(error, plan.entity, plan.update(query.row)["$set"], own)
+                if clash.field != names:
+                    raise clash from error.__cause__
                 # Another one inserted the same key between our search and our insertion: now it is there.
                 # https://www.mongodb.com/docs/manual/reference/method/db.collection.findOneAndUpdate/#upsert-with-unique-index
-                clash = error
         raise Conflict(f"another {plan.entity.name} with the same {names} came first") from clash
 
     async def _upsert(self, plan: UpsertPlan, query: Upsert) -> Any:

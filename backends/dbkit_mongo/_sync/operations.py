@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
+from dbkit.answers import condition_failed, duplicate, no_row, out_of_range, too_many_rows
 from dbkit.errors import Conflict, DuplicateKey
 from dbkit.options import LOCK_WAIT_S, MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
@@ -83,22 +83,20 @@ class MongoOperations(MongoReads):
                 session=self.session,
             )
         except DuplicateKey as error:
-            self._name_clash(error, plan.entity, document, None)
-            raise
+            raise self._named(error, plan.entity, document, None) from error.__cause__
         refer(self, plan.entity, plan.parents, (row,))
 
-    def _name_clash(
+    def _named(
         self, error: DuplicateKey, entity: EntitySpec, document: Document, own: Document | None
-    ) -> None:
+    ) -> DuplicateKey:
         """Find out which unique key of a document is taken by another, where the driver does not say (mongomock)."""
-        if error.field is not None or self.in_transaction:
-            return
-        for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
-            filter = {key: document.get(key) for key in keys}
-            taken = None if None in filter.values() else self._first(entity, filter)
-            if taken is not None and taken != own:
-                error.field = declared_names(entity, keys)
-                return
+        if error.field is None and not self.in_transaction:
+            for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
+                filter = {key: document.get(key) for key in keys}
+                taken = None if None in filter.values() else self._first(entity, filter)
+                if taken is not None and taken != own:
+                    return duplicate(entity.name, declared_names(entity, keys))
+        return error
 
     def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
@@ -143,8 +141,7 @@ class MongoOperations(MongoReads):
         except DuplicateKey as error:
             own = {"_id": self.link.codec.encode(plan.entity.id.type, binds[0])}
             changed: Document = update.get("$set", {}) if update.__class__ is dict else {}
-            self._name_clash(error, plan.entity, changed, own)
-            raise
+            raise self._named(error, plan.entity, changed, own) from error.__cause__
         if document is None:
             raise self._why_not(plan, query, is_joined=False)
         refer(self, plan.entity, plan.parents, (binds,))
@@ -229,14 +226,14 @@ class MongoOperations(MongoReads):
             try:
                 return self._upsert(plan, query)
             except DuplicateKey as error:
+                clash = error
                 if error.field is None:
                     own = self._first(plan.entity, plan.filter(query.row))
-                    self._name_clash(error, plan.entity, plan.update(query.row)["$set"], own)
-                if error.field != names:
-                    raise
+                    clash = self._named(error, plan.entity, plan.update(query.row)["$set"], own)
+                if clash.field != names:
+                    raise clash from error.__cause__
                 # Another one inserted the same key between our search and our insertion: now it is there.
                 # https://www.mongodb.com/docs/manual/reference/method/db.collection.findOneAndUpdate/#upsert-with-unique-index
-                clash = error
         raise Conflict(f"another {plan.entity.name} with the same {names} came first") from clash
 
     def _upsert(self, plan: UpsertPlan, query: Upsert) -> Any:
