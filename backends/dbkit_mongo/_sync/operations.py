@@ -91,10 +91,13 @@ class MongoOperations(MongoReads):
     ) -> DuplicateKey:
         """Find out which unique key of a document is taken by another, where the driver does not say (mongomock)."""
         if error.field is None and not self.in_transaction:
+            if own is not None:
+                whole: Document = self.link.collection(entity.stored).find_one(own)
+                document = {**whole, **document}
             for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
                 filter = {key: document.get(key) for key in keys}
                 taken = None if None in filter.values() else self._first(entity, filter)
-                if taken is not None and taken != own:
+                if taken is not None and (own is None or taken["_id"] != own["_id"]):
                     return duplicate(entity.name, declared_names(entity, keys))
         return error
 
@@ -229,7 +232,9 @@ class MongoOperations(MongoReads):
                 clash = error
                 if error.field is None:
                     own = self._first(plan.entity, plan.filter(query.row))
-                    clash = self._named(error, plan.entity, plan.update(query.row)["$set"], own)
+                    update = plan.update(query.row)
+                    changed = {**update["$set"], **(update["$setOnInsert"] if own is None else {})}
+                    clash = self._named(error, plan.entity, changed, own)
                 if clash.field != names:
                     raise clash from error.__cause__
                 # Another one inserted the same key between our search and our insertion: now it is there.
