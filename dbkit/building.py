@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NoReturn, cast
 
-from .entity import row_of
+from .describe import row_maker_of
 from .errors import InvalidInput, TooLarge
 from .fields import FieldRef, orders_of, total_order
 from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
@@ -90,7 +90,9 @@ def filter_of(root: EntitySpec | GroupSpec, filters: Sequence[object], operation
     for item in filters:
         if not isinstance(item, Filter):
             _not_a_filter(root, item, operation)
-    where = all_of(*filters)  # type: ignore[arg-type]  # checked just above
+    checked: Sequence[Any] = filters
+    # One filter, which most reads have, is what it is.
+    where: Filter = checked[0] if len(checked) == 1 else all_of(*checked)
     if where.root is not None and where.root is not root:
         raise InvalidInput(
             f"{operation} on {root.name} got a filter on {where.root.name}",
@@ -246,7 +248,7 @@ def read_spec(spec: EntitySpec, into: Any, operation: str) -> ReadSpec:
 
 def rows_of(spec: EntitySpec, entities: Iterable[Any], *, batched: bool) -> list[tuple[Any, ...]]:
     """Return the checked rows of *entities*; more than 10,000 only with *batched*."""
-    rows = [row_of(spec, e) for e in entities]
+    rows = [*map(row_maker_of(spec), entities)]
     if len(rows) > MAX_ROWS_TOUCHED and not batched:
         raise TooLarge(
             f"create_many on {spec.name} takes at most {MAX_ROWS_TOUCHED:,} rows at once, not {len(rows):,}",

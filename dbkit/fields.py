@@ -72,9 +72,27 @@ def _each(keys: Any) -> Iterable[Any]:
     return given
 
 
+_MOST_KEPT = 1_024
+_totals: dict[Any, tuple[Order, ...]] = {}
+"""By the entity and one sort key: the total order of it, as most reads have one key and few are different."""
+
+
 def total_order(entity: EntitySpec, order_by: Any) -> tuple[Order, ...]:
     """Return the sort keys of an `order_by=` on *entity*'s rows, made total by its id in the last key's direction."""
-    orders = orders_of(order_by)
+    if not isinstance(order_by, Order | FieldRef):
+        return _made_total(entity, orders_of(order_by))
+    order = order_of(order_by)
+    key = (entity.token, order.shape)
+    made = _totals.get(key)
+    if made is None:
+        made = _made_total(entity, (order,))
+        if len(_totals) >= _MOST_KEPT:
+            _totals.clear()
+        _totals[key] = made
+    return made
+
+
+def _made_total(entity: EntitySpec, orders: tuple[Order, ...]) -> tuple[Order, ...]:
     for position, order in enumerate(orders):
         if order.path.root is not entity:
             raise InvalidInput(

@@ -49,7 +49,16 @@ def is_key(key: object) -> bool:
 class FieldRef(Mapped[T], Operand[T], Declared):
     """A field as the class gives it: makes filters, orders and changes."""
 
-    __slots__ = ("_inside", "_is_plain", "_operand", "_why_not_ordered", "path")
+    __slots__ = (
+        "_ascending",
+        "_descending",
+        "_inside",
+        "_is_plain",
+        "_operand",
+        "_shadow",
+        "_why_not_ordered",
+        "path",
+    )
 
     path: Path
 
@@ -62,6 +71,10 @@ class FieldRef(Mapped[T], Operand[T], Declared):
         self._operand = operand or (_JSON if kind is Kind.JSON else path.type.operand)
         self._why_not_ordered = why_not_comparable
         self._inside: dict[Any, FieldRef[Any]] | None = None
+        # Made when they are first asked for.
+        self._ascending: Order | None = None
+        self._descending: Order | None = None
+        self._shadow: Path | None = None
 
     # -- filters -------------------------------------------------------------------------------------------------------
 
@@ -225,13 +238,9 @@ class FieldRef(Mapped[T], Operand[T], Declared):
     def equals_casefold(self: FieldRef[str], value: str) -> Filter: ...
     def equals_casefold(self, value: Any) -> Filter:
         """Return the filter that the text equals *value* without case; for fields that are `unique="casefold"`."""
-        entity = self.path.entity
-        shadow = entity.shadow(self.path.field.name) if isinstance(entity, EntitySpec) else None
-        if shadow is None or self.path.inside:
-            raise self._error("equals_casefold needs a casefold key", 'declare field(unique="casefold")')
+        path = self._shadow or self._shadow_path()
         if value is None:
             raise self._error("equals_casefold takes a text, not None", "== None")
-        path = Path(self.path.root, shadow, references=self.path.references)
         return query.Compare(path, "eq", casefold_key(self._checked(value)))
 
     @overload
@@ -269,11 +278,15 @@ class FieldRef(Mapped[T], Operand[T], Declared):
 
     def asc(self) -> Order:
         """Return the ascending sort key: null first."""
-        return self._order(False)
+        if self._ascending is None:
+            self._ascending = self._order(False)
+        return self._ascending
 
     def desc(self) -> Order:
         """Return the descending sort key: null last."""
-        return self._order(True)
+        if self._descending is None:
+            self._descending = self._order(True)
+        return self._descending
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -458,6 +471,14 @@ class FieldRef(Mapped[T], Operand[T], Declared):
             return validator.validate_python(value)
         except ValidationError as error:
             raise self._error(f"{verb}: {explain_validation(error)[1]}") from None
+
+    def _shadow_path(self) -> Path:
+        entity = self.path.entity
+        shadow = entity.shadow(self.path.field.name) if isinstance(entity, EntitySpec) else None
+        if shadow is None or self.path.inside:
+            raise self._error("equals_casefold needs a casefold key", 'declare field(unique="casefold")')
+        self._shadow = Path(self.path.root, shadow, references=self.path.references)
+        return self._shadow
 
     def _order(self, descending: bool) -> Order:
         self._refuse_unless_comparable()

@@ -18,6 +18,7 @@ __all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "check_key_part", "entity_bytes"
 MAX_ENTITY_BYTES = 15 * 1024 * 1024
 MAX_KEY_BYTES = 2_000
 _STRINGS: frozenset[Any] = frozenset({str, bytes})
+_TEXTS = frozenset({Kind.TEXT, Kind.BYTES})
 _SEQUENCES: frozenset[Any] = frozenset({list, tuple})
 _SMALL_LENGTH = 16_000
 """Text and bytes that are declared no longer than this cannot make an entity too large."""
@@ -49,7 +50,10 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
     shadows = tuple(positions[s.shadow_of] for s in spec.shadows if s.shadow_of is not None)
     large = tuple(p for p, f in enumerate(spec.fields) if _is_large(f.type))
     keys = _long_keys(spec)
-    is_plain = not shadows and not large and not keys
+    has_containers = any(spec.fields[p].type.kind not in _TEXTS for p in large)
+    # With containers the whole is measured each time.
+    watched = _watched(() if has_containers else large, keys)
+    is_plain = not shadows and not has_containers and not watched
 
     def make(instance: Any) -> tuple[Any, ...]:
         if instance.__class__ is not model:
@@ -63,12 +67,17 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
             raise InvalidInput(f"{spec.name}.{name}: is missing", entity=spec.name, field=name) from None
         if is_plain:
             return row
-        if large:
+        for position in shadows:
+            value = row[position]
+            row = (*row, None if value is None else casefold_key(value))
+        if has_containers:
             _check_size(spec, row, large)
-        if shadows:
-            row += tuple([None if row[p] is None else casefold_key(row[p]) for p in shadows])
-        if keys:
-            _check_keys(spec, row, keys)
+        for position, harmless in watched:
+            value = row[position]
+            if value is not None and len(value) > harmless:
+                _check_size(spec, row, large)
+                _check_keys(spec, row, keys)
+                break
         return row
 
     return make
@@ -99,12 +108,28 @@ def _wrong_class(spec: EntitySpec, instance: Any) -> InvalidInput:
 def _is_large(type: ValueType) -> bool:
     if type.choices is not None:
         return False
-    if type.kind in (Kind.TEXT, Kind.BYTES):
+    if type.kind in _TEXTS:
         return type.max_length is None or type.max_length > _SMALL_LENGTH
     if type.kind is Kind.MODEL:
         assert type.model is not None
         return any(_is_large(f.type) for f in type.model.fields)
     return not type.kind.is_scalar
+
+
+def _watched(
+    large: tuple[int, ...], keys: tuple[tuple[tuple[int, ...], str], ...]
+) -> tuple[tuple[int, int], ...]:
+    """Return the positions of the texts to look at, each with the length up to which it cannot exceed any limit.
+
+    Of texts that share a limit each has its part of it, a character being at most 4 bytes: one look at a length is all
+    that nearly every row costs.
+    """
+    found: dict[int, int] = dict.fromkeys(large, MAX_ENTITY_BYTES // 4 // max(1, len(large)))
+    for positions, _ in keys:
+        for position in positions:
+            part = MAX_KEY_BYTES // 4 // len(positions)
+            found[position] = min(part, found.get(position, part))
+    return tuple(found.items())
 
 
 def _check_size(spec: EntitySpec, row: tuple[Any, ...], large: tuple[int, ...]) -> None:
