@@ -231,7 +231,7 @@ class AsyncMongoOperations(AsyncMongoReads):
                 clash = error
                 if error.field is None:
                     own = await self._first(plan.entity, plan.filter(query.row))
-                    update = plan.update(query.row)
+                    update: dict[str, Document] = plan.update(query.row)
                     changed = {**update["$set"], **(update["$setOnInsert"] if own is None else {})}
                     clash = await self._named(error, plan.entity, changed, own)
                 if clash.field != names:
