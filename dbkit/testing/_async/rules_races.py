@@ -7,20 +7,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from dbkit import Mapped, View, everything, related
+from dbkit import everything
 from dbkit._async.store import AsyncStore
 from dbkit._async.transaction import AsyncTransaction
 from dbkit.errors import Conflict, DuplicateKey, OutOfRange, PreconditionFailed, StaleVersion
 
-from ..entities import Account, Job, Loose, Plain
+from ..entities import Account, Job, Plain
 from ..kit import rule
 from .case import AsyncCase
-
-
-class PlainWithLoose(Plain, View[Plain]):
-    """A parent with all its children."""
-
-    loose: Mapped[list[Loose]] = related(Loose, Loose.parent)
 
 
 def _among(results: list[Any], *kinds: type[Exception]) -> list[Any]:
@@ -251,33 +245,6 @@ async def readers_see_whole_writes(case: AsyncCase) -> None:
 
         results = await case.gather(write, read, read)
         _among(results)
-
-
-@rule("races", needs=("snapshot_reads", "transactions", "views"), real_mongod=True)
-async def relations_are_of_one_instant(case: AsyncCase) -> None:
-    """A row and its relation are read as of one instant: a writer keeps the number of children in their parent."""
-    async with case.database(Plain, Loose) as db:
-        parent = await db.store(Plain).create(Plain(n=0))
-        done: list[bool] = []
-
-        async def grow(tx: AsyncTransaction) -> None:
-            await tx.store(Loose).create(Loose(parent=parent.id))
-            await tx.store(Plain).update(parent.id, Plain.n.set(Plain.n + 1))
-
-        async def write() -> None:
-            for _ in range(25):
-                await db.run_in_transaction(grow)
-            done.append(True)
-
-        async def read() -> int:
-            reads = 0
-            while not done:
-                (found,) = await db.store(Plain).find(into=PlainWithLoose)
-                assert found.n == len(found.loose)
-                reads += 1
-            return reads
-
-        assert sum(_among(await case.gather(read, write, read))[::2]) > 2
 
 
 @rule("races", needs=("transactions",))

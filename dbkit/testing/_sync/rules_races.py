@@ -8,20 +8,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from dbkit import Mapped, View, everything, related
+from dbkit import everything
 from dbkit._sync.store import Store
 from dbkit._sync.transaction import Transaction
 from dbkit.errors import Conflict, DuplicateKey, OutOfRange, PreconditionFailed, StaleVersion
 
-from ..entities import Account, Job, Loose, Plain
+from ..entities import Account, Job, Plain
 from ..kit import rule
 from .case import Case
-
-
-class PlainWithLoose(Plain, View[Plain]):
-    """A parent with all its children."""
-
-    loose: Mapped[list[Loose]] = related(Loose, Loose.parent)
 
 
 def _among(results: list[Any], *kinds: type[Exception]) -> list[Any]:
@@ -252,33 +246,6 @@ def readers_see_whole_writes(case: Case) -> None:
 
         results = case.gather(write, read, read)
         _among(results)
-
-
-@rule("races", needs=("snapshot_reads", "transactions", "views"), real_mongod=True)
-def relations_are_of_one_instant(case: Case) -> None:
-    """A row and its relation are read as of one instant: a writer keeps the number of children in their parent."""
-    with case.database(Plain, Loose) as db:
-        parent = db.store(Plain).create(Plain(n=0))
-        done: list[bool] = []
-
-        def grow(tx: Transaction) -> None:
-            tx.store(Loose).create(Loose(parent=parent.id))
-            tx.store(Plain).update(parent.id, Plain.n.set(Plain.n + 1))
-
-        def write() -> None:
-            for _ in range(25):
-                db.run_in_transaction(grow)
-            done.append(True)
-
-        def read() -> int:
-            reads = 0
-            while not done:
-                (found,) = db.store(Plain).find(into=PlainWithLoose)
-                assert found.n == len(found.loose)
-                reads += 1
-            return reads
-
-        assert sum(_among(case.gather(read, write, read))[::2]) > 2
 
 
 @rule("races", needs=("transactions",))
