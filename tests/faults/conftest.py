@@ -24,9 +24,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "own_server" not in metafunc.fixturenames:
         return
     kinds = ["postgresql", "mongodb"]
-    # PyMongo waits for servers that are gone, so such tests take long, and its two clients are one source: one colour.
+    # PyMongo waits for servers that are gone, so its tests take long, and its two clients are one source: one colour each.
     folder, module = metafunc.definition.path.parent.name, metafunc.definition.path.stem
-    if folder == "_async" and "killed" in module:
+    if folder != ("_sync" if "killed" in module else "_async"):
         kinds.remove("mongodb")
     metafunc.parametrize("own_server", kinds, indirect=True)
 

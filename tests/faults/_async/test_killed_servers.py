@@ -44,7 +44,7 @@ def _short_waits() -> Iterator[None]:
 
 @asynccontextmanager
 async def database(
-    server: Server, *, timeout_s: float = 0.8, pool_size: int = 4
+    server: Server, *, timeout_s: float = 0.6, pool_size: int = 4
 ) -> AsyncGenerator[AsyncDatabase]:
     url = database_of(server)
     if not server.is_running:
@@ -220,7 +220,7 @@ async def test_create_goes_through_a_restart(own_server: Server) -> None:
 
 async def test_a_server_that_is_frozen_is_not_waited_for_for_ever(own_server: Server) -> None:
     """Reads and writes end within `timeout_s` and a little; a write's outcome is unknown; then all goes on."""
-    async with database(own_server, timeout_s=0.6) as db:
+    async with database(own_server, timeout_s=0.3) as db:
         store = db.store(Item)
         item = await store.create(Item(name="a"))
         own_server.pause()

@@ -45,7 +45,7 @@ def _short_waits() -> Iterator[None]:
 
 @contextmanager
 def database(
-    server: Server, *, timeout_s: float = 0.8, pool_size: int = 4
+    server: Server, *, timeout_s: float = 0.6, pool_size: int = 4
 ) -> Generator[Database]:
     url = database_of(server)
     if not server.is_running:
@@ -221,7 +221,7 @@ def test_create_goes_through_a_restart(own_server: Server) -> None:
 
 def test_a_server_that_is_frozen_is_not_waited_for_for_ever(own_server: Server) -> None:
     """Reads and writes end within `timeout_s` and a little; a write's outcome is unknown; then all goes on."""
-    with database(own_server, timeout_s=0.6) as db:
+    with database(own_server, timeout_s=0.3) as db:
         store = db.store(Item)
         item = store.create(Item(name="a"))
         own_server.pause()
