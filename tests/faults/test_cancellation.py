@@ -124,7 +124,8 @@ async def test_cancelled_while_it_rolls_back(
         if pool is None:
             pytest.skip("its pool is the driver's own, or it has none")
         begun = asyncio.Event()
-        connection: Any = type(pool._idle[0])
+        idle: Any = pool._idle[0]
+        connection: Any = idle.__class__
         rollback: Any = connection.rollback
 
         async def slow(self: Any) -> None:
