@@ -329,7 +329,11 @@ class ValueType:
             choices = core_schema.literal_schema(list(self.choices))
             # Python has True == 1, and so has the literal schema.
             is_int = self.kind is Kind.INT
-            return core_schema.chain_schema([core_schema.int_schema(strict=True), choices]) if is_int else choices
+            return (
+                core_schema.chain_schema([core_schema.int_schema(strict=True), choices])
+                if is_int
+                else choices
+            )
         return _STRICT[self.kind](self, mode == "write")
 
     def read_schema(self, override: Mapping[Kind, Callable[[ValueType], CoreSchema]]) -> CoreSchema:
