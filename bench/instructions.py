@@ -64,7 +64,13 @@ def count(store: str, contender: str, url: str, case: Case) -> Counts:
         environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(_ROOT)}
         try:
             ended = subprocess.run(
-                command, capture_output=True, text=True, env=environment, cwd=_ROOT, timeout=_LOCKED_S, check=False
+                command,
+                capture_output=True,
+                text=True,
+                env=environment,
+                cwd=_ROOT,
+                timeout=_LOCKED_S,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise Failed(f"{store}: {contender}: valgrind took longer than {_LOCKED_S} s") from error
@@ -101,14 +107,20 @@ def compared(counts: dict[str, Counts], baseline: dict[str, Counts]) -> list[str
             if before is None:
                 lines.append(f"{store} {workload}: not in the baseline")
             elif abs(instructions - before) > TOLERANCE * before:
-                lines.append(f"{store} {workload}: {instructions:,} instructions, {instructions / before - 1:+.1%}")
+                lines.append(
+                    f"{store} {workload}: {instructions:,} instructions, {instructions / before - 1:+.1%}"
+                )
     return lines
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.instructions", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.instructions", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--stores", default=",".join(STORES))
-    parser.add_argument("--update", action="store_true", help="write the baseline of this Python, platform and lock file")
+    parser.add_argument(
+        "--update", action="store_true", help="write the baseline of this Python, platform and lock file"
+    )
     parser.add_argument("--floor", action="store_true", help="count the floor as well, and show the ratio")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()

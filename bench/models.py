@@ -10,7 +10,16 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-__all__ = ["COUNTS", "POSTS", "USERS", "VIEWS", "PlainPost", "PlainUser", "PlainUserPostCount", "PlainUserWithPosts"]
+__all__ = [
+    "COUNTS",
+    "POSTS",
+    "USERS",
+    "VIEWS",
+    "PlainPost",
+    "PlainUser",
+    "PlainUserPostCount",
+    "PlainUserWithPosts",
+]
 
 
 class PlainUser(BaseModel):

@@ -34,13 +34,20 @@ class Entry:
 
     def open(self, store: str, url: str) -> Any:
         """Open it, or return the coroutine that does."""
-        module = importlib.import_module(f"bench.contenders.{self.modules[store]}")
-        make: Callable[..., Any] = getattr(module, self.factory)
+        make: Callable[..., Any] = getattr(self.load(store), self.factory)
         return make(url, **self.options)
+
+    def load(self, store: str) -> Any:
+        """Import its module."""
+        return importlib.import_module(f"bench.contenders.{self.modules[store]}")
 
 
 _SYNC = {"sqlite": "sqlite_driver", "postgresql": "postgres_driver", "mongodb": "mongo_driver"}
-_ASYNC = {"sqlite": "aiosqlite_driver", "postgresql": "postgres_async_driver", "mongodb": "mongo_async_driver"}
+_ASYNC = {
+    "sqlite": "aiosqlite_driver",
+    "postgresql": "postgres_async_driver",
+    "mongodb": "mongo_async_driver",
+}
 _RAW, _FLOOR = {"checked": False}, {"checked": True}
 
 
@@ -52,24 +59,66 @@ CONTENDERS: tuple[Entry, ...] = (
     Entry("raw", "the driver, dict rows", _SYNC, options=_RAW),
     Entry("floor", "the driver + pydantic", _SYNC, options=_FLOOR),
     Entry("dbkit", "dbkit", dict.fromkeys(STORES, "dbkit_store")),
-    Entry("sqlalchemy_core", "SQLAlchemy Core + pydantic", _sql("sqlalchemy_core"), is_peer=True, package="sqlalchemy"),
-    Entry("sqlalchemy_orm", "SQLAlchemy ORM + pydantic", _sql("sqlalchemy_orm"), is_peer=True, package="sqlalchemy"),
+    Entry(
+        "sqlalchemy_core",
+        "SQLAlchemy Core + pydantic",
+        _sql("sqlalchemy_core"),
+        is_peer=True,
+        package="sqlalchemy",
+    ),
+    Entry(
+        "sqlalchemy_orm",
+        "SQLAlchemy ORM + pydantic",
+        _sql("sqlalchemy_orm"),
+        is_peer=True,
+        package="sqlalchemy",
+    ),
     Entry("sqlmodel", "SQLModel", _sql("sqlmodel_peer"), is_peer=True, package="sqlmodel"),
-    Entry("advanced_alchemy", "Advanced Alchemy + pydantic", _sql("advanced_alchemy_peer"), is_peer=True, package="advanced-alchemy"),
+    Entry(
+        "advanced_alchemy",
+        "Advanced Alchemy + pydantic",
+        _sql("advanced_alchemy_peer"),
+        is_peer=True,
+        package="advanced-alchemy",
+    ),
     Entry("peewee", "Peewee + pydantic", _sql("peewee_peer"), is_peer=True, package="peewee"),
-    Entry("mongoengine", "MongoEngine + pydantic", {"mongodb": "mongoengine_peer"}, is_peer=True, package="mongoengine"),
+    Entry(
+        "mongoengine",
+        "MongoEngine + pydantic",
+        {"mongodb": "mongoengine_peer"},
+        is_peer=True,
+        package="mongoengine",
+    ),
     Entry("raw_async", "the driver, dict rows (async)", _ASYNC, is_async=True, options=_RAW),
     Entry("floor_async", "the driver + pydantic (async)", _ASYNC, is_async=True, options=_FLOOR),
     Entry("dbkit_async", "dbkit (async)", dict.fromkeys(STORES, "dbkit_async_store"), is_async=True),
     Entry(
-        "sqlalchemy_core_async", "SQLAlchemy Core + pydantic (async)", _sql("sqlalchemy_core_async"),
-        is_async=True, is_peer=True, package="sqlalchemy",
+        "sqlalchemy_core_async",
+        "SQLAlchemy Core + pydantic (async)",
+        _sql("sqlalchemy_core_async"),
+        is_async=True,
+        is_peer=True,
+        package="sqlalchemy",
     ),
-    Entry("beanie", "Beanie (async)", {"mongodb": "beanie_peer"}, is_async=True, is_peer=True, package="beanie"),
-    Entry("odmantic", "ODMantic (async)", {"mongodb": "odmantic_peer"}, is_async=True, is_peer=True, package="odmantic"),
     Entry(
-        "motor", "Motor + pydantic (async)", {"mongodb": "mongo_async_driver"},
-        is_async=True, is_peer=True, factory="make_motor", package="motor",
+        "beanie", "Beanie (async)", {"mongodb": "beanie_peer"}, is_async=True, is_peer=True, package="beanie"
+    ),
+    Entry(
+        "odmantic",
+        "ODMantic (async)",
+        {"mongodb": "odmantic_peer"},
+        is_async=True,
+        is_peer=True,
+        package="odmantic",
+    ),
+    Entry(
+        "motor",
+        "Motor + pydantic (async)",
+        {"mongodb": "mongo_async_driver"},
+        is_async=True,
+        is_peer=True,
+        factory="make_motor",
+        package="motor",
     ),
 )
 

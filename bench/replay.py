@@ -31,7 +31,7 @@ __all__ = ["Replay"]
 _HEADER = struct.Struct("<iiii")
 _OP_MSG = 2013
 _REPLAYED = frozenset(
-    "find aggregate getMore count distinct insert update delete findAndModify findandmodify commitTransaction".split()
+    ["find", "aggregate", "getMore", "count", "distinct", "insert", "update", "delete", "findAndModify", "findandmodify", "commitTransaction"]
 )
 _VOLATILE = frozenset({"lsid", "$clusterTime", "txnNumber", "$db", "$readPreference", "apiVersion"})
 

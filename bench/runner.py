@@ -98,6 +98,12 @@ class Process:
             raise Failed(f"{self.entry.name}: {found['failed']}")
         return found
 
+    def verify(self) -> list[str]:
+        """Open it, and return what is wrong with its results."""
+        self._say({})
+        wrong: list[str] = self.answer()["wrong"]
+        return wrong
+
     def run(self, workload: str, number: int) -> dict[str, float]:
         """Run a batch."""
         self._say({"workload": workload, "n": number})
@@ -119,9 +125,13 @@ class Process:
 class Measured:
     """What was measured on one store."""
 
-    cpu: dict[str, dict[str, list[float | None]]] = field(default_factory=dict[str, dict[str, list[float | None]]])
+    cpu: dict[str, dict[str, list[float | None]]] = field(
+        default_factory=dict[str, dict[str, list[float | None]]]
+    )
     """Seconds of client CPU a call, by workload and contender: one for each repeat."""
-    wall: dict[str, dict[str, list[float | None]]] = field(default_factory=dict[str, dict[str, list[float | None]]])
+    wall: dict[str, dict[str, list[float | None]]] = field(
+        default_factory=dict[str, dict[str, list[float | None]]]
+    )
     calls: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
     """Contenders that did not take part, and workloads that one could not do, each with why."""
@@ -135,6 +145,7 @@ def measure(
     *,
     repeats: int,
     target_s: float,
+    long_repeats: int | None = None,
     cores: Cores,
     clean: Callable[[], None],
     log: IO[bytes],
@@ -142,17 +153,22 @@ def measure(
     workloads: Iterable[Workload] = WORKLOADS,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Measured:
-    """Verify and measure; *clean* removes what the workloads wrote, *tell* says how far it is."""
+    """Verify and measure; *clean* removes what the workloads wrote, *tell* says how far it is.
+
+    Workloads of which a batch is one call are measured in the first *long_repeats* repeats only.
+    """
     result = Measured()
     processes: list[Process] = []
     rng = random.Random(seed)
     try:
+        # They import side by side, and are verified one after the other.
         for entry in entries:
+            processes.append(Process(store, entry, urls_of(entry), case, cores.client, log))  # noqa: PERF401
+        for process in list(processes):
+            entry = process.entry
             tell(f"{store}: {entry.label}: verifying")
-            process = Process(store, entry, urls_of(entry), case, cores.client, log)
-            processes.append(process)
             try:
-                wrong = process.answer()["wrong"]
+                wrong = process.verify()
             except Failed as error:
                 result.left_out[entry.name] = str(error)
                 processes.remove(process)
@@ -162,7 +178,8 @@ def measure(
                 result.left_out[f"{entry.name}.{each.split(':')[0]}"] = each
             clean()
         able = {
-            w.name: [p for p in processes if f"{p.entry.name}.{w.name}" not in result.left_out] for w in workloads
+            w.name: [p for p in processes if f"{p.entry.name}.{w.name}" not in result.left_out]
+            for w in workloads
         }
         sizes = {w.name: _sizes(w, able[w.name], target_s, result, clean, tell, store) for w in workloads}
         for repeat in range(repeats):
@@ -170,6 +187,8 @@ def measure(
             rng.shuffle(order)
             started = time.monotonic()
             for workload in order:
+                if workload.one_call and long_repeats is not None and repeat >= long_repeats:
+                    continue
                 turn = [p for p in able[workload.name] if p.entry.name in sizes[workload.name]]
                 rng.shuffle(turn)
                 for process in turn:
@@ -209,9 +228,9 @@ def _sizes(
                 process.run(workload.name, 1)
                 number = 1
             else:
-                # Twice round the arguments: what is prepared after some uses is prepared, what is replayed recorded.
-                process.run(workload.name, 64)
-                found = process.run(workload.name, 64)
+                # Once round the arguments: what is prepared after some uses is prepared, what is replayed recorded.
+                process.run(workload.name, 40)
+                found = process.run(workload.name, 8)
                 number = max(4, min(2_000, round(target_s / max(found["cpu"], 1e-6))))
         except Failed as error:
             result.left_out[f"{process.entry.name}.{workload.name}"] = str(error)
@@ -224,7 +243,9 @@ def _sizes(
     return sizes
 
 
-def _put(result: Measured, workload: str, name: str, repeat: int, repeats: int, found: dict[str, float]) -> None:
+def _put(
+    result: Measured, workload: str, name: str, repeat: int, repeats: int, found: dict[str, float]
+) -> None:
     for kind in ("cpu", "wall"):
         table: dict[str, dict[str, list[float | None]]] = getattr(result, kind)
         row = table.setdefault(workload, {}).setdefault(name, [None] * repeats)

@@ -6,8 +6,10 @@ A line of JSON in, a line of JSON out. CPU is that of the whole process, all thr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
+import itertools
 import json
 import os
 import sys
@@ -34,6 +36,11 @@ class Worker:
         self._runner = asyncio.Runner()
         self._case = case
         self._arguments = Arguments(case, name)
+
+    def load(self) -> None:
+        """Import the contender; it is told of when it is opened where that fails."""
+        with contextlib.suppress(ImportError):
+            self._entry.load(self._store)
 
     def open(self, url: str) -> None:
         """Open the contender."""
@@ -139,28 +146,29 @@ def main() -> None:
         answers.flush()
 
     begin: dict[str, Any] = json.loads(sys.stdin.readline())
-    if begin["core"] is not None:
-        os.sched_setaffinity(0, {begin["core"]})
     case = Case(**begin["case"])
-    try:
-        worker = Worker(begin["store"], begin["name"], case)
+    worker = Worker(begin["store"], begin["name"], case)
+
+    def prepare() -> dict[str, Any]:
+        if begin["core"] is not None:
+            os.sched_setaffinity(0, {begin["core"]})
         # Verified on the server itself, whatever is put before it afterwards.
         worker.open(begin["direct_url"])
         wrong = worker.verify()
         if begin["url"] != begin["direct_url"]:
             worker.close()
             worker.open(begin["url"])
-        answer({"wrong": wrong})
-    except Exception as error:  # noqa: BLE001
-        # A contender that does not even open is told of in the table.
-        traceback.print_exc()
-        answer({"failed": f"{type(error).__name__}: {error}"})
-        return
-    for line in sys.stdin:
+        return {"wrong": wrong}
+
+    for line in itertools.chain(["null"], sys.stdin):
         asked = json.loads(line)
         try:
-            answer(worker.run(asked["workload"], asked["n"]))
+            if asked is None:
+                worker.load()
+            else:
+                answer(worker.run(asked["workload"], asked["n"]) if "workload" in asked else prepare())
         except Exception as error:  # noqa: BLE001
+            # Whatever a contender raises is told of in the table.
             traceback.print_exc()
             answer({"failed": f"{type(error).__name__}: {error}"})
     worker.close()

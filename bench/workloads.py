@@ -91,17 +91,48 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("update", "update by id", _update, writes=True, needs_kept=True),
     Workload("upsert", "upsert", _upsert, writes=True, needs_kept=True),
     Workload("stats", "statistics", _none, rows=12),
-    Workload("bulk", "10,000 rows at once", lambda a, n: [(a.new(BULK),) for _ in range(n)], BULK, writes=True, one_call=True),
+    Workload(
+        "bulk",
+        "10,000 rows at once",
+        lambda a, n: [(a.new(BULK),) for _ in range(n)],
+        BULK,
+        writes=True,
+        one_call=True,
+    ),
     Workload("iterate", "iterate over all posts", _none, rows=0, one_call=True),
 )
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 _READ, _ROWS = ("get", "by_email"), ("page", "posts")
 BARS: dict[tuple[str, bool], dict[str, float]] = {
-    ("postgresql", False): {**dict.fromkeys(_READ, 1.25), **dict.fromkeys(_ROWS, 1.05), "create": 1.2, "stats": 1.05, "bulk": 0.15},
-    ("sqlite", False): {**dict.fromkeys(_READ, 1.5), **dict.fromkeys(_ROWS, 1.10), "create": 1.4, "stats": 1.05, "bulk": 1.05},
-    ("mongodb", False): {**dict.fromkeys(_READ, 1.10), **dict.fromkeys(_ROWS, 1.0), "create": 1.1, "stats": 1.0, "bulk": 1.1},
-    ("mongodb", True): {**dict.fromkeys(_READ, 1.05), **dict.fromkeys(_ROWS, 1.0), "create": 1.05, "stats": 1.0, "bulk": 1.1},
+    ("postgresql", False): {
+        **dict.fromkeys(_READ, 1.25),
+        **dict.fromkeys(_ROWS, 1.05),
+        "create": 1.2,
+        "stats": 1.05,
+        "bulk": 0.15,
+    },
+    ("sqlite", False): {
+        **dict.fromkeys(_READ, 1.5),
+        **dict.fromkeys(_ROWS, 1.10),
+        "create": 1.4,
+        "stats": 1.05,
+        "bulk": 1.05,
+    },
+    ("mongodb", False): {
+        **dict.fromkeys(_READ, 1.10),
+        **dict.fromkeys(_ROWS, 1.0),
+        "create": 1.1,
+        "stats": 1.0,
+        "bulk": 1.1,
+    },
+    ("mongodb", True): {
+        **dict.fromkeys(_READ, 1.05),
+        **dict.fromkeys(_ROWS, 1.0),
+        "create": 1.05,
+        "stats": 1.0,
+        "bulk": 1.1,
+    },
 }
 """Client CPU of dbkit divided by the floor's, at most; by store and whether asynchronous."""
 
@@ -121,6 +152,8 @@ def shown(workload: str, result: Any) -> Any:
 
 
 def _count(item: Any) -> list[Any]:
-    read: Callable[[str], Any] = item.__getitem__ if isinstance(item, dict) else lambda name: getattr(item, name)
+    read: Callable[[str], Any] = (
+        item.__getitem__ if isinstance(item, dict) else lambda name: getattr(item, name)
+    )
     id = read("user_id")
     return [id.hex if isinstance(id, UUID) else bytes(id).hex(), read("username"), read("post_count")]

@@ -107,7 +107,9 @@ class AdvancedAlchemyContender:
 
     def create(self, user: User) -> None:
         with self._session() as session:
-            self._users(session=session).add(self._user(**self._dialect.values(user)), auto_commit=True, auto_refresh=False)
+            self._users(session=session).add(
+                self._user(**self._dialect.values(user)), auto_commit=True, auto_refresh=False
+            )
 
     def stats(self) -> Stats:
         with self._session() as session:

@@ -92,7 +92,9 @@ class BeanieContender:
 
     async def update(self, id: UUID, bio: str) -> Any:
         change = {"$set": {"bio": bio, "updated_at": now()}}
-        return await UserDocument.find_one({"_id": id}).update(change, response_type=UpdateResponse.NEW_DOCUMENT)
+        return await UserDocument.find_one({"_id": id}).update(
+            change, response_type=UpdateResponse.NEW_DOCUMENT
+        )
 
     async def view(self) -> Sequence[Any]:
         found = renamed(await UserDocument.aggregate(VIEW).to_list())

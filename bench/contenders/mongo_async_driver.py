@@ -14,7 +14,18 @@ from dbkit.values import casefold_key
 
 from .base import Stats
 from .checking import Check, now
-from .mongo_driver import BY_NAME, CODECS, LATEST, MOST, TOTALS, VIEW, Document, document_of, renamed, replacement
+from .mongo_driver import (
+    BY_NAME,
+    CODECS,
+    LATEST,
+    MOST,
+    TOTALS,
+    VIEW,
+    Document,
+    document_of,
+    renamed,
+    replacement,
+)
 
 __all__ = ["AsyncMongoDriver", "make", "make_motor"]
 
@@ -80,7 +91,9 @@ class AsyncMongoDriver:
 
     async def update(self, id: UUID, bio: str) -> Any:
         change = {"$set": {"bio": bio, "updated_at": now()}}
-        found = await self._users.find_one_and_update({"_id": id}, change, return_document=ReturnDocument.AFTER)
+        found = await self._users.find_one_and_update(
+            {"_id": id}, change, return_document=ReturnDocument.AFTER
+        )
         return self._one(found)
 
     async def view(self) -> Sequence[Any]:

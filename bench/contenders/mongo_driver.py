@@ -20,7 +20,17 @@ from .base import Stats
 from .checking import Check, now
 
 __all__ = [
-    "BY_NAME", "CODECS", "LATEST", "MOST", "TOTALS", "Document", "MongoDriver", "document_of", "make", "renamed", "replacement"
+    "BY_NAME",
+    "CODECS",
+    "LATEST",
+    "MOST",
+    "TOTALS",
+    "Document",
+    "MongoDriver",
+    "document_of",
+    "make",
+    "renamed",
+    "replacement",
 ]
 
 Document = dict[str, Any]

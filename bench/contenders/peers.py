@@ -52,7 +52,9 @@ class Dialect:
         }
 
 
-def grouped(parents: Sequence[dict[str, Any]], children: Iterable[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+def grouped(
+    parents: Sequence[dict[str, Any]], children: Iterable[dict[str, Any]]
+) -> Sequence[dict[str, Any]]:
     """Put each child into its parent."""
     by_id: dict[Any, list[dict[str, Any]]] = {}
     for parent in parents:

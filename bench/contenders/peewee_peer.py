@@ -119,7 +119,11 @@ class PeeweeContender:
 
     def posts(self, user_id: UUID) -> Sequence[Any]:
         p = self._post
-        query = p.select().where(p.user_id == self._dialect.id(user_id)).order_by(p.created_at.desc(), p.id.desc())
+        query = (
+            p.select()
+            .where(p.user_id == self._dialect.id(user_id))
+            .order_by(p.created_at.desc(), p.id.desc())
+        )
         return POSTS.validate_python(list(query.limit(101).dicts())[:100])
 
     def create(self, user: User) -> None:
@@ -153,9 +157,15 @@ class PeeweeContender:
         p, one = self._post, self._post.alias("one")
         parents = list(self._read().order_by(self._user.username).limit(20).dicts())
         u = self._user
-        latest = one.select(one.id).where(one.user_id == u.id).order_by(one.created_at.desc(), one.id.desc()).limit(3)
+        latest = (
+            one.select(one.id)
+            .where(one.user_id == u.id)
+            .order_by(one.created_at.desc(), one.id.desc())
+            .limit(3)
+        )
         children = (
-            p.select().join(u, on=(p.user_id == u.id))
+            p.select()
+            .join(u, on=(p.user_id == u.id))
             .where(u.id.in_([parent["id"] for parent in parents]), p.id.in_(latest))
             .order_by(p.created_at.desc(), p.id.desc())
         )

@@ -80,12 +80,14 @@ class PostgresDriver:
         (checked,) = self._check.written((user,))
         return self._check.users(self._rows(SQL["upsert"], values_of(checked)))[0]
 
-    def iterate(self) -> tuple[int, Any]:
+    def iterate(self, most: int | None = None) -> tuple[int, Any]:
         rows = self._rows(SQL["first"])
         done, last = 0, None
         while rows:
-            for item in self._check.posts(rows):
+            for item in self._check.posts(rows if most is None else rows[: most - done]):
                 done, last = done + 1, item
+            if done == most:
+                break
             rows = self._rows(SQL["next"], (rows[-1]["id"],))
         return done, last
 

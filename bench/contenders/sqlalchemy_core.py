@@ -57,7 +57,9 @@ class Statements:
         self.by_email = sa.select(*user).where(users.c.email__casefold == sa.bindparam("key"))
         self.page = by_name.limit(51)
         self.deep_page = by_name.where(users.c.username > sa.bindparam("key")).limit(51)
-        self.posts = sa.select(posts).where(posts.c.user_id == sa.bindparam("key")).order_by(*latest).limit(101)
+        self.posts = (
+            sa.select(posts).where(posts.c.user_id == sa.bindparam("key")).order_by(*latest).limit(101)
+        )
         self.create = sa.insert(users)
         self.totals = sa.select(
             sa.select(sa.func.count()).select_from(users).scalar_subquery(),
@@ -98,7 +100,9 @@ class Statements:
         else:
             last = sa.select(posts).where(posts.c.user_id == users.c.id).order_by(*latest).limit(3).lateral()
             self.children = (
-                sa.select(last).join_from(users, last, sa.true()).where(users.c.id.in_(ids))
+                sa.select(last)
+                .join_from(users, last, sa.true())
+                .where(users.c.id.in_(ids))
                 .order_by(last.c.created_at.desc(), last.c.id.desc())
             )
         self.first = sa.select(posts).order_by(posts.c.id).limit(1000)
