@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,19 +74,19 @@ def main() -> int:
 
 
 @contextmanager
-def _telling(console: Console, line: str) -> Iterator[Callable[[str], None]]:
+def _telling(console: Console, line: str) -> Generator[Callable[[str], None]]:
     """Say how far it is: in one line that changes on a terminal, else once a repeat."""
     if not console.is_terminal:
         yield lambda line: console.print(line) if "repeat" in line or line.startswith("growth") else None
         return
     with console.status(line) as status:
-        yield lambda line: status.update(line)
+        yield status.update
 
 
 def _measured(asked: argparse.Namespace, console: Console) -> dict[str, Any]:
     quick: bool = asked.quick
     repeats: int = asked.repeats or (3 if quick else 7)
-    settings = {
+    settings: dict[str, Any] = {
         "quick": quick,
         "repeats": repeats,
         "users": 2_000,

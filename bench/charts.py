@@ -11,6 +11,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .registry import CONTENDERS
 from .report import STORE_TITLES, ratios
@@ -20,6 +21,10 @@ __all__ = ["growth_chart", "store_chart"]
 
 _OURS = "#c2410c"
 _GREYS = ("#1e3a5f", "#3b6ea5", "#7aa6cf", "#5b8a72", "#93b7a3", "#8d7aa8", "#b9aacd", "#777777")
+
+
+def _plain(value: float, _: int) -> str:
+    return f"{value:g}"
 
 
 def store_chart(store: str, result: dict[str, Any], path: Path) -> None:
@@ -60,8 +65,8 @@ def store_chart(store: str, result: dict[str, Any], path: Path) -> None:
         panel.axhline(1, color="black", linewidth=1.2)
         panel.annotate("the floor", (0.005, 1.05), xycoords=("axes fraction", "data"), fontsize=8)
         panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+        panel.yaxis.set_major_formatter(FuncFormatter(_plain))
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10, 20])
         titles = ["\n".join(textwrap.wrap(BY_NAME[name].title, 12)) for name in found]
         panel.set_xticks(range(len(found)), titles, fontsize=9)

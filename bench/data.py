@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -34,7 +34,28 @@ __all__ = [
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_WORDS = ["ampere", "becquerel", "candela", "darcy", "erlang", "farad", "gauss", "henry", "joule", "kelvin", "lumen", "maxwell", "newton", "oersted", "pascal", "röntgen", "siemens", "tesla", "vár", "weber"]
+_WORDS = [
+    "ampere",
+    "becquerel",
+    "candela",
+    "darcy",
+    "erlang",
+    "farad",
+    "gauss",
+    "henry",
+    "joule",
+    "kelvin",
+    "lumen",
+    "maxwell",
+    "newton",
+    "oersted",
+    "pascal",
+    "röntgen",
+    "siemens",
+    "tesla",
+    "vár",
+    "weber",
+]
 PAGE = 50
 DEEP_PAGE = 20
 POSTS_OF_ONE = 100
@@ -143,7 +164,7 @@ class Data:
         for found in posts.values():
             found.sort(key=lambda p: (p.created_at, p.id), reverse=True)
         authors = [u.id for u in self.users[:32]]
-        most = sorted(posts, key=lambda id: (-len(posts[id]), id))[:_TOP]
+        most = sorted(posts, key=lambda author: (-len(posts[author]), author))[:_TOP]
         start = (DEEP_PAGE - 1) * PAGE
         before = by_name[start - 1]
         expected = {
@@ -177,19 +198,18 @@ _POST = ("id", "created_at", "updated_at", "user_id", "title", "body")
 
 def plain(item: Any) -> list[Any]:
     """Return a user or a post, whatever a contender made of it, as a list of text and ints; children last."""
-    read: Callable[[str], Any]
-    if isinstance(item, dict):
-        values: dict[str, Any] = item
-        known = set(values) | ({"id"} if "_id" in values else set())
-        read = lambda name: values["_id" if name == "id" and "_id" in values else name]  # noqa: E731
-    else:
-        known = {name for name in (*_USER, *_POST, "posts") if hasattr(item, name)}
-        read = lambda name: getattr(item, name)  # noqa: E731
-    names = _POST if "title" in known else _USER
-    made = [_plain_value(name, read(name)) for name in names]
-    if "posts" in known:
-        made.append([plain(post) for post in read("posts")])
+    values = _values(item)
+    made = [_plain_value(name, values[name]) for name in (_POST if "title" in values else _USER)]
+    if "posts" in values:
+        made.append([plain(post) for post in values["posts"]])
     return made
+
+
+def _values(item: Any) -> dict[str, Any]:
+    if isinstance(item, dict):
+        found = cast("dict[str, Any]", item)
+        return {**found, "id": found["_id"]} if "_id" in found else found
+    return {name: getattr(item, name) for name in (*_USER, *_POST, "posts") if hasattr(item, name)}
 
 
 def _plain_value(name: str, value: Any) -> Any:
@@ -290,9 +310,9 @@ def remove_new(url: str) -> None:
     elif kind == "postgresql":
         import psycopg
 
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("DELETE FROM users WHERE username >= %s AND username < %s", (NEW, NEW + "~"))
-            connection.execute("VACUUM users")
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute("DELETE FROM users WHERE username >= %s AND username < %s", (NEW, NEW + "~"))
+            server.execute("VACUUM users")
     else:
         import pymongo
 

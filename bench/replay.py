@@ -31,7 +31,19 @@ __all__ = ["Replay"]
 _HEADER = struct.Struct("<iiii")
 _OP_MSG = 2013
 _REPLAYED = frozenset(
-    ["find", "aggregate", "getMore", "count", "distinct", "insert", "update", "delete", "findAndModify", "findandmodify", "commitTransaction"]
+    [
+        "find",
+        "aggregate",
+        "getMore",
+        "count",
+        "distinct",
+        "insert",
+        "update",
+        "delete",
+        "findAndModify",
+        "findandmodify",
+        "commitTransaction",
+    ]
 )
 _VOLATILE = frozenset({"lsid", "$clusterTime", "txnNumber", "$db", "$readPreference", "apiVersion"})
 
@@ -74,12 +86,14 @@ class Replay:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._child.stdin is not None
+        assert self._child.stdout is not None
         self._child.stdin.close()
         try:
             self._child.wait(5)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+        self._child.stdout.close()
 
 
 class _Tape:
@@ -115,14 +129,15 @@ class _Question:
         document = RawBSONDocument(body[5 : 5 + struct.unpack_from("<i", body, 5)[0]])
         self.fields: dict[str, Any] = {k: v for k, v in document.items() if k not in _VOLATILE}
         self.command = next(iter(self.fields))
-        self.session = document.get("lsid")
+        lsid: Any = document.get("lsid")
+        self.session: bytes = bytes(lsid["id"]) if lsid else b""
         self.rest = body[5 + len(document.raw) :]
         self.in_transaction = "autocommit" in self.fields
 
     def key(self, tape: _Tape) -> Any:
         """Return what the question is the same by."""
         kept = dict(self.fields)
-        size = len(self.rest)
+        size: Any = len(self.rest)
         if self.command == "getMore":
             cursor = kept["getMore"]
             number = tape.fetched[cursor] = tape.fetched.get(cursor, 0) + 1
@@ -187,7 +202,7 @@ class _Line:
         key = question.key(tape)
         must_serve = False
         if question.in_transaction:
-            session = bytes(question.session["id"])
+            session = question.session
             before, was_replayed = self._chains.get(session, (None, True))
             if question.fields.get("startTransaction"):
                 before, was_replayed = None, True

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from .data import Case
@@ -51,12 +52,11 @@ class Cores:
 def _tree(pid: int) -> Iterator[int]:
     yield pid
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            if int(thread) != pid:
-                yield int(thread)
-            with open(f"/proc/{pid}/task/{thread}/children") as children:  # noqa: PTH123
-                for child in children.read().split():
-                    yield from _tree(int(child))
+        for path in Path(f"/proc/{pid}/task").iterdir():
+            if int(path.name) != pid:
+                yield int(path.name)
+            for child in (path / "children").read_text().split():
+                yield from _tree(int(child))
 
 
 class Process:
@@ -119,6 +119,8 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+        assert self._child.stdout is not None
+        self._child.stdout.close()
 
 
 @dataclass
@@ -137,6 +139,10 @@ class Measured:
     """Contenders that did not take part, and workloads that one could not do, each with why."""
 
 
+def _silent(_: str) -> None:
+    return
+
+
 def measure(
     store: str,
     entries: Sequence[Entry],
@@ -151,7 +157,7 @@ def measure(
     log: IO[bytes],
     seed: int = 1,
     workloads: Iterable[Workload] = WORKLOADS,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] = _silent,
 ) -> Measured:
     """Verify and measure; *clean* removes what the workloads wrote, *tell* says how far it is.
 

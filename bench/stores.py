@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Target:
 
 
 @contextmanager
-def opened(name: str, data: Data, cores: Cores) -> Iterator[Target]:
+def opened(name: str, data: Data, cores: Cores) -> Generator[Target]:
     """Start a store, fill it, and stop it at the end.
 
     Raises:
@@ -61,7 +61,7 @@ def opened(name: str, data: Data, cores: Cores) -> Iterator[Target]:
         yield target
 
 
-def _sqlite(stack: contextlib.ExitStack, cores: Cores) -> Target:
+def _sqlite(stack: contextlib.ExitStack, _: Cores) -> Target:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbkit-bench-"))
     url = f"sqlite:///{Path(folder) / 'bench.db'}"
     return Target("sqlite", url, f"SQLite {sqlite3.sqlite_version}, a file, WAL", None)

@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from dbkit.blog import User
@@ -68,7 +69,7 @@ class Workload:
     """A batch is one call: it takes long enough."""
 
 
-def _none(arguments: Arguments, number: int) -> Calls:
+def _none(_: Arguments, number: int) -> Calls:
     return [()] * number
 
 
@@ -152,8 +153,9 @@ def shown(workload: str, result: Any) -> Any:
 
 
 def _count(item: Any) -> list[Any]:
-    read: Callable[[str], Any] = (
-        item.__getitem__ if isinstance(item, dict) else lambda name: getattr(item, name)
-    )
+    if isinstance(item, dict):
+        read: Callable[[str], Any] = cast("dict[str, Any]", item).__getitem__
+    else:
+        read = partial(getattr, item)
     id = read("user_id")
     return [id.hex if isinstance(id, UUID) else bytes(id).hex(), read("username"), read("post_count")]

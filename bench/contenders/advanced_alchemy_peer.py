@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
 # mypy: ignore-errors
 """Advanced Alchemy: its repository over SQLAlchemy's ORM, and pydantic for what comes back.
 

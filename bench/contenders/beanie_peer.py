@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
 # mypy: ignore-errors
 """Beanie: its documents are pydantic models, so what it returns is checked."""
 

@@ -1,5 +1,6 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
 # mypy: ignore-errors
+# ruff: noqa: RUF012
 """MongoEngine + pydantic: its documents, and pydantic for what comes back. It has no transactions: its bulk is not all or nothing."""
 
 import itertools

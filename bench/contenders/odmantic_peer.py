@@ -1,5 +1,6 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 # mypy: ignore-errors
+# ruff: noqa: RUF012
 """ODMantic: its models are pydantic models, so what it returns is checked. It has no aggregation: Motor's is used."""
 
 from collections.abc import Sequence

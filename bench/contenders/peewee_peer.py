@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
 # mypy: ignore-errors
 """Peewee + pydantic: rows as dicts (`.dicts()`, which its documentation recommends for speed), one held connection."""
 

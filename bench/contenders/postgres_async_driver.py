@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -23,7 +23,7 @@ __all__ = ["AsyncPostgresDriver", "make"]
 class AsyncPostgresDriver:
     """The verbs on psycopg."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], *, checked: bool) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], *, checked: bool) -> None:
         self._check = Check(checked=checked)
         self._connection = connection
 
@@ -93,5 +93,7 @@ class AsyncPostgresDriver:
 
 async def make(url: str, *, checked: bool) -> AsyncPostgresDriver:
     """Open it."""
-    connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
+    connection = await psycopg.AsyncConnection.connect(
+        url, autocommit=True, row_factory=cast("Any", dict_row)
+    )
     return AsyncPostgresDriver(connection, checked=checked)

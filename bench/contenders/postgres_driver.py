@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -27,10 +27,12 @@ class PostgresDriver:
 
     def __init__(self, url: str, *, checked: bool) -> None:
         self._check = Check(checked=checked)
-        self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        # psycopg's overloads do not say what a row factory makes of the rows.
+        self._connection: Any = psycopg.connect(url, autocommit=True, row_factory=cast("Any", dict_row))
 
     def _rows(self, text: Any, params: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
-        return self._connection.execute(text, params).fetchall()
+        found: list[dict[str, Any]] = self._connection.execute(text, params).fetchall()
+        return found
 
     def get(self, id: UUID) -> Any:
         found = self._check.users(self._rows(SQL["get"], (id,)))
@@ -64,7 +66,7 @@ class PostgresDriver:
         rows = map(values_of, self._check.written(users))
         with self._connection.transaction(), self._connection.cursor() as cursor:
             cursor.executemany(SQL["create"], rows)
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
     def update(self, id: UUID, bio: str) -> Any:
         return self._check.users(self._rows(SQL["update"], (bio, now(), id)))[0]

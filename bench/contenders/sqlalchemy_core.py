@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dbkit.blog import User
@@ -93,7 +94,7 @@ class Statements:
             .order_by(one.c.created_at.desc(), one.c.id.desc())
             .limit(3)
         )
-        ids = sa.bindparam("ids", expanding=True)
+        ids: Any = sa.bindparam("ids", expanding=True)
         if dialect.is_sqlite:
             children = sa.select(posts).join_from(users, posts, posts.c.id.in_(newest.correlate(users)))
             self.children = children.where(users.c.id.in_(ids)).order_by(*latest)
@@ -112,7 +113,7 @@ class Statements:
 def prepared(engine: Any, dialect: Dialect) -> None:
     """Have SQLite look at references, as the others do."""
     if dialect.is_sqlite:
-        sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
+        event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
 
 
 class CoreContender:

@@ -53,7 +53,7 @@ class OrmContender:
         self._session = sessionmaker(self._engine, expire_on_commit=False)
         self._sql = Statements(self._dialect)
         self._user, self._post = user, post = mapped(self._sql)
-        key = sa.bindparam("key")
+        key: Any = sa.bindparam("key")
         self._by_email = sa.select(user).where(user.email__casefold == key)
         self._page = sa.select(user).order_by(user.username).limit(51)
         self._deep = sa.select(user).where(user.username > key).order_by(user.username).limit(51)

@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportGeneralTypeIssues=false, reportCallIssue=false, reportInvalidTypeForm=false
 # mypy: ignore-errors
 """SQLModel: table models, and response models of the same fields, as its tutorial has it for FastAPI.
 
