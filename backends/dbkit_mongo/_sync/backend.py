@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from operator import itemgetter
+from random import shuffle
 from time import monotonic
 from typing import Any
 
@@ -35,6 +37,8 @@ from .transaction import MongoTransaction
 __all__ = ["MongoBackend"]
 
 INDEX_BUILD_S = 3_600.0
+CANDIDATES = 10
+"""How many documents a claim looks at for each that it wants, as others may take the first ones meanwhile."""
 CLAIM_WAIT_S = 0.25
 """How long a claim may wait for a document that another one holds, once."""
 NAMESPACE_EXISTS, INDEX_CONFLICTS = 48, frozenset({85, 86})
@@ -226,53 +230,62 @@ class MongoBackend(MongoOperations):
         return plan.shape.instances(self._claim(plan, binds))
 
     def _claim(self, plan: ClaimPlan, binds: tuple[Any, ...]) -> list[dict[str, Any]]:
-        """Claim one document after the other; what another one holds is passed over.
+        """Look for candidates, then claim them one by one; what another one takes or holds meanwhile is passed over.
 
-        A `findAndModify` by itself waits for a transaction that holds the first candidate, which is rare, so it gets
-        little time. In a transaction the same clash is an error at once: from then on each is tried in one of its own,
-        and a candidate that is held is left out.
+        One look sorts for all that is wanted, and a claim by `_id` clashes with nobody who claims something else. Workers
+        that look at once see the same candidates, so after a miss the next one is drawn by chance.
+
+        A `findAndModify` by itself waits for a transaction that holds its document, which is rare, so it gets little
+        time. In a transaction the same clash is an error at once: from then on each is tried in one of its own.
         """
-        claimed: list[dict[str, Any]] = []
+        claimed: list[tuple[int, dict[str, Any]]] = []
         held: list[Any] = []
-        is_second_round = False
+        limit: int = binds[plan.limit]
         alone = not self.link.quirks.ignores_max_time and not any(
             binds[b] is not None for _, b in plan.parents
         )
         deadline = monotonic() + LOCK_WAIT_S
-        while len(claimed) < binds[plan.limit] and monotonic() < deadline:
+        seen = 0
+        while len(claimed) < limit and monotonic() < deadline:
             # What was claimed may still meet the filter.
-            passed = [*held, *(document["_id"] for document in claimed)]
-            try:
-                if alone:
-                    document = _claim_one(self, plan, binds, passed)
-                else:
-                    document = self.atomically("claim", _claiming(plan, binds, passed))
-            except Conflict:
-                if not alone:
-                    candidate = self._candidate(plan, binds, passed)
-                    if candidate is None:
-                        break
-                    held.append(candidate)
-                alone = False
-                continue
-            if document is not None:
-                claimed.append(document)
-            elif held and not is_second_round:
-                # Who clashed with another claim may have passed over what nobody took.
-                held, is_second_round = [], True
-            else:
+            passed = [*held, *(document["_id"] for _, document in claimed)]
+            found = self._candidates(plan, binds, passed, limit - len(claimed))
+            candidates = list(enumerate((document["_id"] for document in found), seen))
+            if not candidates:
                 break
-        return claimed
+            seen += len(candidates)
+            while candidates and len(claimed) < limit:
+                place, id = candidates.pop(0)
+                try:
+                    if alone:
+                        document = _claim_one(self, plan, binds, id)
+                    else:
+                        document = self.atomically("claim", _claiming(plan, binds, id))
+                except Conflict:
+                    document = None
+                    if alone:
+                        alone = False
+                        candidates.insert(0, (place, id))
+                        continue
+                    held.append(id)
+                if document is None:
+                    shuffle(candidates)
+                else:
+                    claimed.append((place, document))
+        return [document for _, document in sorted(claimed, key=itemgetter(0))]
 
-    def _candidate(self, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]) -> Any:
-        found = self.link.call(
+    def _candidates(
+        self, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any], wanted: int
+    ) -> list[dict[str, Any]]:
+        return self.link.call(
             Doing(plan.text, plan.entity),
-            self.link.collection(plan.entity.stored).find_one,
+            self.link.driver.find,
+            self.link.collection(plan.entity.stored),
             _but(plan.within(binds), passed),
             {"_id": 1},
             sort=plan.sort,
+            limit=CANDIDATES * wanted,
         )
-        return None if found is None else found["_id"]
 
     def begin(self, *, read_only: bool, isolation: Isolation) -> MongoTransaction:
         link = self.link
@@ -282,25 +295,33 @@ class MongoBackend(MongoOperations):
         return MongoTransaction.begin(link)
 
 
-def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]) -> Work[dict[str, Any] | None]:
-    return lambda on: _claim_one(on, plan, binds, passed)
+def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], id: Any) -> Work[dict[str, Any] | None]:
+    return lambda on: _claim_one(on, plan, binds, id)
 
 
 def _claim_one(
-    on: MongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any]
+    on: MongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], id: Any
 ) -> dict[str, Any] | None:
-    document: dict[str, Any] | None = on.link.call(
-        on.writing(plan.text, plan.entity),
-        on.link.collection(plan.entity.stored).find_one_and_update,
-        _but(plan.within(binds), passed),
-        plan.update(binds),
-        sort=plan.sort,
-        return_document=True,
-        session=on.session,
-        **on.link.driver.time_limit(CLAIM_WAIT_S),
-    )
-    if document is not None:
-        refer(on, plan.entity, plan.parents, (binds,))
+    collection = on.link.collection(plan.entity.stored)
+    doing = on.writing(plan.text, plan.entity)
+    within = plan.within(binds)
+    filter = {"$and": [{"_id": id}, within]} if "_id" in within else {"_id": id, **within}
+    if on.session is None:
+        found: dict[str, Any] | None = on.link.call(
+            doing,
+            collection.find_one_and_update,
+            filter,
+            plan.update(binds),
+            return_document=True,
+            **on.link.driver.time_limit(CLAIM_WAIT_S),
+        )
+        return found
+    # In a transaction nobody can come between, and SecantusDB finds by `_id` here, where its findAndModify reads all.
+    result = on.link.call(doing, collection.update_one, filter, plan.update(binds), session=on.session)
+    if not result.matched_count:
+        return None
+    refer(on, plan.entity, plan.parents, (binds,))
+    document: dict[str, Any] = on.link.call(doing, collection.find_one, {"_id": id}, session=on.session)
     return document
 
 
