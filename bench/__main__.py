@@ -106,7 +106,8 @@ def _measured(asked: argparse.Namespace, console: Console) -> dict[str, Any]:
     wanted = asked.contenders.split(",") if asked.contenders else None
     workloads = [w for w in WORKLOADS if not asked.workloads or w.name in asked.workloads.split(",")]
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    log_path = asked.json.parent / "bench.log"
+    log_path = Path("bench-output") / "bench.log"
+    log_path.parent.mkdir(exist_ok=True)
     with log_path.open("wb") as log:
         for store in asked.stores.split(","):
             entries = [entry for entry in of_store(store) if not wanted or entry.name in wanted]

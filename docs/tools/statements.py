@@ -62,7 +62,7 @@ def _fold(value: Any, indent: int) -> str:
         return flat
     inner = " " * (indent + 2)
     if isinstance(value, list):
-        items = cast("list[Any]", value)
+        items = value
         return _bracketed("[]", [_fold(item, indent + 2) for item in items], inner)
     if not isinstance(value, dict):
         return flat
