@@ -1,0 +1,1 @@
+"""One history of schema and data over every store."""
