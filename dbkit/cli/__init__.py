@@ -1,0 +1,5 @@
+"""The `dbkit` command."""
+
+from .entry import main
+
+__all__ = ["main"]
