@@ -140,7 +140,8 @@ class Report:
             lines += [f"## {section.capitalize()}", "", head, "|---" * (len(self.columns) + 1) + "|"]
             for rule in rules:
                 cells = " | ".join(_escaped(_shown(*self.cell(rule, column))) for column in self.columns)
-                lines.append(f"| {_escaped(rule.text)} | {cells} |")
+                # The name is what other pages cite, and what `pytest -k` takes.
+                lines.append(f"| {_escaped(rule.text)}<br>`{rule.name}` | {cells} |")
             lines.append("")
         refused = {o.why for o in self.outcomes.values() if o.status == "refused"}
         if refused:

@@ -161,7 +161,7 @@ def test_a_report_shows_the_worst_of_the_colours() -> None:
 
 def test_the_docs_table_has_the_rules_text_and_the_flags() -> None:
     page = _report().as_markdown()
-    assert "| one. | passed | not run (no event loop, async only) |" in page
+    assert "| one.<br>`one` | passed | not run (no event loop, async only) |" in page
     assert "- other: Imitation 2 (surrogate: MongoDB wire protocol)" in page
     assert "- `groups`: group(): exact figures, computed by the store." in page
 
