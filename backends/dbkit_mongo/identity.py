@@ -70,10 +70,16 @@ class Quirks:
     snapshots (none in 150): such reads run in transactions."""
     ignores_max_time: bool = False
     """`findAndModify` waits for another's transaction whatever its maxTimeMS: a claim uses transactions at once."""
+    clashes_with_itself: bool = False
+    """An update may be told that its document's own, unchanged key is taken (E11000) when it only met another's open
+    transaction. Each update gives up all the document's unique keys and takes them again; a write conflict of the first
+    half is passed over (its `_release_unique_keys` suppresses it), and the second half, once the other has rolled back,
+    finds the key still there. Seen in transfers of five workers, by a `findAndModify` of a balance that named the index
+    on the owner. MongoDB takes no lock on the entry of a key that stays the same, and never says so."""
 
 
 def quirks_of(server: ServerInfo) -> Quirks:
     """Return what is special about this server; nothing about MongoDB."""
     if server.name == "SecantusDB":
-        return Quirks(snapshots_need_transactions=True, ignores_max_time=True)
+        return Quirks(snapshots_need_transactions=True, ignores_max_time=True, clashes_with_itself=True)
     return Quirks()

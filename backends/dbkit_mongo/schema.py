@@ -80,12 +80,13 @@ def check_names(schema: Schema) -> None:
 
 
 def collections_of(schema: Schema) -> list[Collection]:
-    """Return what the schema needs; parents first, the guards last."""
+    """Return what the schema needs and dbkit makes; parents first, the guards last."""
     made = [
         Collection(
             e.stored, e, {"$jsonSchema": _document_schema(e.columns, key_of, e.name)}, tuple(_indexes(e))
         )
         for e in schema.parents_first()
+        if e.managed
     ]
     if any(schema.children(e) for e in schema):
         ttl = Index(f"index_{guards.STAMP}", (guards.STAMP,), ttl_s=guards.TTL_S)

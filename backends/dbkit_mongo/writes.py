@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
@@ -44,11 +44,13 @@ from .rows import Codec, key_of, row_template
 from .templates import Fill, Fixed, Hole, compile_template, text_of
 
 __all__ = [
+    "COMPUTED",
     "ClaimPlan",
     "DeletePlan",
     "InsertPlan",
     "UpdatePlan",
     "UpsertPlan",
+    "assigned",
     "compile_claim",
     "compile_delete",
     "compile_insert",
@@ -307,6 +309,27 @@ def _operand(type: ValueType) -> Callable[[Any], Any]:
     if type.kind is Kind.FLOAT:
         return float
     return lambda value: Decimal128(Decimal(value))
+
+
+COMPUTED = object()
+"""What a key is set to where only the server knows the value."""
+
+
+def assigned(update: Any) -> dict[str, Any]:
+    """Return the keys that an update sets in a document that is there, with their values."""
+    if isinstance(update, list):
+        stage: dict[str, Any] = cast("Any", update)[0]["$set"]
+        return {
+            key: value["$literal"] if isinstance(value, dict) and "$literal" in value else COMPUTED
+            for key, value in stage.items()
+        }
+    made: dict[str, Any] = {}
+    for operator, fields in update.items():
+        if operator == "$set":
+            made |= fields
+        elif operator != "$setOnInsert":
+            made |= dict.fromkeys(fields, COMPUTED)
+    return made
 
 
 # -- updates -------------------------------------------------------------------------------------------------------------

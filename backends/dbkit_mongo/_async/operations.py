@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from dbkit.answers import condition_failed, duplicate, no_row, out_of_range, too_many_rows
-from dbkit.errors import Conflict, DuplicateKey
+from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
+from dbkit.errors import Conflict, DbkitError, DuplicateKey
 from dbkit.options import LOCK_WAIT_S, MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
 
 from ..errors import Doing, declared_names
-from ..rows import key_of
-from ..writes import DeletePlan, UpdatePlan, UpsertPlan, compile_delete, compile_update, compile_upsert
+from ..writes import (
+    DeletePlan,
+    UpdatePlan,
+    UpsertPlan,
+    assigned,
+    compile_delete,
+    compile_update,
+    compile_upsert,
+)
+from .duplicates import committed, settled
 from .reading import AsyncMongoReads
 from .references import delete_rows, refer
 from .sessions import begin_transaction, commit, rollback
@@ -82,23 +90,8 @@ class AsyncMongoOperations(AsyncMongoReads):
                 session=self.session,
             )
         except DuplicateKey as error:
-            raise await self._named(error, plan.entity, document, None) from error.__cause__
+            raise await settled(self, error, plan.entity, document, None) from error.__cause__
         await refer(self, plan.entity, plan.parents, (row,))
-
-    async def _named(
-        self, error: DuplicateKey, entity: EntitySpec, document: Document, own: Document | None
-    ) -> DuplicateKey:
-        """Find out which unique key of a document is taken by another, where the driver does not say (mongomock)."""
-        if error.field is None and not self.in_transaction:
-            if own is not None:
-                whole: Document = await self.link.collection(entity.stored).find_one(own)
-                document = {**whole, **document}
-            for keys in (("_id",), *(tuple(key_of(f) for f in unique.fields) for unique in entity.uniques)):
-                filter = {key: document.get(key) for key in keys}
-                taken = None if None in filter.values() else await self._first(entity, filter)
-                if taken is not None and (own is None or taken["_id"] != own["_id"]):
-                    return duplicate(entity.name, declared_names(entity, keys))
-        return error
 
     async def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
@@ -142,8 +135,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             )
         except DuplicateKey as error:
             own = {"_id": self.link.codec.encode(plan.entity.id.type, binds[0])}
-            changed: Document = update.get("$set", {}) if update.__class__ is dict else {}
-            raise await self._named(error, plan.entity, changed, own) from error.__cause__
+            raise await settled(self, error, plan.entity, assigned(update), own) from error.__cause__
         if document is None:
             raise await self._why_not(plan, query, is_joined=False)
         await refer(self, plan.entity, plan.parents, (binds,))
@@ -194,13 +186,13 @@ class AsyncMongoOperations(AsyncMongoReads):
             wanted = await self._count_touched(entity, plan.choice.own(binds))
         if not wanted:
             return 0
-        result = await self.link.call(
-            self.writing(plan.text, entity),
-            collection.update_many,
-            within,
-            plan.update(binds),
-            session=self.session,
-        )
+        update = plan.update(binds)
+        try:
+            result = await self.link.call(
+                self.writing(plan.text, entity), collection.update_many, within, update, session=self.session
+            )
+        except DuplicateKey as error:
+            raise await settled(self, error, entity, assigned(update), None) from error.__cause__
         if result.matched_count != wanted:
             raise out_of_range(plan.suspect) if plan.ranges else Conflict("rows were changed meanwhile")
         await refer(self, plan.entity, plan.parents, (binds,))
@@ -223,22 +215,25 @@ class AsyncMongoOperations(AsyncMongoReads):
         if plan is None:
             plan = await link.compile(query, compile_upsert, lambda made: (made.entity.stored,), link.shapes)
         names = declared_names(plan.entity, plan.key)
-        clash: DuplicateKey | None = None
+        clash: DbkitError | None = None
         for _ in range(1 if self.in_transaction else UPSERT_ATTEMPTS):
             try:
                 return await self._upsert(plan, query)
             except DuplicateKey as error:
-                clash = error
-                if error.field is None:
-                    own = await self._first(plan.entity, plan.filter(query.row))
-                    update: dict[str, Document] = plan.update(query.row)
-                    changed = {**update["$set"], **(update["$setOnInsert"] if own is None else {})}
-                    clash = await self._named(error, plan.entity, changed, own)
-                if clash.field != names:
+                clash = error if error.field == names else await self._clash(error, plan, query.row)
+                if not isinstance(clash, DuplicateKey) or clash.field != names:
                     raise clash from error.__cause__
                 # Another one inserted the same key between our search and our insertion: now it is there.
                 # https://www.mongodb.com/docs/manual/reference/method/db.collection.findOneAndUpdate/#upsert-with-unique-index
         raise Conflict(f"another {plan.entity.name} with the same {names} came first") from clash
+
+    async def _clash(self, error: DuplicateKey, plan: UpsertPlan, row: tuple[Any, ...]) -> DbkitError:
+        """Find out which key another document has, of those that are not upserted by."""
+        own, update = plan.filter(row), plan.update(row)
+        if await committed(self, plan.entity, own) is not None:
+            return await settled(self, error, plan.entity, assigned(update), own)
+        inserted = {**assigned(update), **update.get("$setOnInsert", {})}
+        return await settled(self, error, plan.entity, inserted, None)
 
     async def _upsert(self, plan: UpsertPlan, query: Upsert) -> Any:
         row = query.row

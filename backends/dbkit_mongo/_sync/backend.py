@@ -13,7 +13,7 @@ from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
 from dbkit.answers import out_of_range
-from dbkit.errors import BadURL, Conflict, DbkitError, SchemaDrift, Unavailable, Unsupported
+from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
 from dbkit.query import Claim
@@ -28,7 +28,8 @@ from ..errors import Doing, server_code
 from ..identity import check_version, features_of, quirks_of, server_info
 from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
-from ..writes import ClaimPlan, compile_claim
+from ..writes import ClaimPlan, assigned, compile_claim
+from .duplicates import settled
 from .link import Link
 from .operations import MongoOperations, Work
 from .references import refer
@@ -201,7 +202,7 @@ class MongoBackend(MongoOperations):
     def drop_schema(self) -> None:
         link = self.link
         there = link.call(Doing('{"listCollections": 1}'), link.driver.collections, link.database)
-        for entity in link.schema:
+        for entity in link.schema.managed:
             doing = Doing(f'{{"drop": "{entity.stored}"}}', entity)
             link.call(doing, link.collection(entity.stored).drop)
         if guards.COLLECTION in there:
@@ -306,18 +307,22 @@ def _claim_one(
     doing = on.writing(plan.text, plan.entity)
     within = plan.within(binds)
     filter = {"$and": [{"_id": id}, within]} if "_id" in within else {"_id": id, **within}
-    if on.session is None:
-        found: dict[str, Any] | None = on.link.call(
-            doing,
-            collection.find_one_and_update,
-            filter,
-            plan.update(binds),
-            return_document=True,
-            **on.link.driver.time_limit(CLAIM_WAIT_S),
-        )
-        return found
-    # In a transaction nobody can come between, and SecantusDB finds by `_id` here, where its findAndModify reads all.
-    result = on.link.call(doing, collection.update_one, filter, plan.update(binds), session=on.session)
+    update = plan.update(binds)
+    try:
+        if on.session is None:
+            found: dict[str, Any] | None = on.link.call(
+                doing,
+                collection.find_one_and_update,
+                filter,
+                update,
+                return_document=True,
+                **on.link.driver.time_limit(CLAIM_WAIT_S),
+            )
+            return found
+        # In a transaction nobody can come between, and SecantusDB finds by `_id` here, where its findAndModify reads all.
+        result = on.link.call(doing, collection.update_one, filter, update, session=on.session)
+    except DuplicateKey as error:
+        raise settled(on, error, plan.entity, assigned(update), {"_id": id}) from error.__cause__
     if not result.matched_count:
         return None
     refer(on, plan.entity, plan.parents, (binds,))

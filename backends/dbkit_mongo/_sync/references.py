@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import UpdateOne
 
 from dbkit.answers import missing_parent, still_referenced, too_many_rows
+from dbkit.errors import Conflict, DuplicateKey
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import utc_now
@@ -17,6 +18,7 @@ from .. import guards
 from ..errors import Doing
 from ..rows import key_of
 from ..writes import Parents
+from .duplicates import settled
 
 if TYPE_CHECKING:
     from .operations import MongoOperations
@@ -80,9 +82,12 @@ def _raise_guards(on: MongoOperations, writes: list[UpdateOne]) -> None:
         f'{{"update": "{guards.COLLECTION}", "updates": [{{"q": {{"_id": "?"}}, "u": "?"}}]}}', None
     )
     for start in range(0, len(writes), CHUNK):
-        on.link.call(
-            doing, collection.bulk_write, writes[start : start + CHUNK], ordered=True, session=on.session
-        )
+        part = writes[start : start + CHUNK]
+        try:
+            on.link.call(doing, collection.bulk_write, part, ordered=True, session=on.session)
+        except DuplicateKey as error:
+            # Two that made one guard at once; it has no other key.
+            raise Conflict("a concurrent change of the same parent came first") from error.__cause__
 
 
 class Doomed:
@@ -183,13 +188,13 @@ def _delete(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
 def _set_null(on: MongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any]) -> int:
     key, touched = key_of(field), 0
     doing = on.writing(f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child)
+    update = {"$set": {key: None}}
+    update_many = on.link.collection(child.stored).update_many
     for start in range(0, len(ids), CHUNK):
-        result = on.link.call(
-            doing,
-            on.link.collection(child.stored).update_many,
-            {key: {"$in": ids[start : start + CHUNK]}},
-            {"$set": {key: None}},
-            session=on.session,
-        )
+        filter = {key: {"$in": ids[start : start + CHUNK]}}
+        try:
+            result = on.link.call(doing, update_many, filter, update, session=on.session)
+        except DuplicateKey as error:
+            raise settled(on, error, child, {}, None) from error.__cause__
         touched += result.matched_count
     return touched
