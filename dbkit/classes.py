@@ -69,6 +69,7 @@ def declare(
     unique: Iterable[Iterable[str]],
     indexes: Iterable[Iterable[str]],
     hot: Any,
+    managed: Any,
 ) -> None:
     """Keep what the class line says, checked as far as it can be before pydantic has the fields."""
     families = {base.__dict__.get("__dbkit_family__") for base in cls.__mro__} - {None, "base"}
@@ -90,19 +91,21 @@ def declare(
                 raise refuse(cls.__name__, f"name={name!r}: names that start so belong to dbkit or to SQLite")
     elif family in ("view", "group", "embedded") and not is_root:
         role = family
-    if role != "entity" and (name is not None or unique or indexes or hot != 1):
+    if role != "entity" and (name is not None or unique or indexes or hot != 1 or managed is not True):
         what = "has no name=" if role == "abstract" else f"is {KINDS[role]}, which has no table of its own"
-        given = [n for n, v in (("name", name), ("unique", unique), ("indexes", indexes)) if v] + ["hot"] * (
-            hot != 1
-        )
+        given = [n for n, v in (("name", name), ("unique", unique), ("indexes", indexes)) if v]
+        given += ["hot"] * (hot != 1) + ["managed"] * (managed is not True)
         raise refuse(cls.__name__, f"the class {what}, so {', '.join(f'{n}=' for n in given)} means nothing")
     if not isinstance(hot, int) or not 1 <= hot <= 1_024:
         raise refuse(cls.__name__, "hot= is the number of guard documents, 1 to 1,024")
+    if not isinstance(managed, bool):
+        raise refuse(cls.__name__, "managed= is True or False")
     compounds = {"unique": _compound(cls, "unique", unique), "indexes": _compound(cls, "indexes", indexes)}
     type.__setattr__(cls, "__dbkit_role__", role)
     type.__setattr__(cls, "__dbkit_stored__", name)
     type.__setattr__(cls, "__dbkit_compounds__", compounds)
     type.__setattr__(cls, "__dbkit_hot__", hot)
+    type.__setattr__(cls, "__dbkit_managed__", managed)
     sources = cls.__dict__.get("__dbkit_sources__", {})
     if sources and role not in ("view", "group"):
         first = next(iter(sources))

@@ -296,6 +296,7 @@ def _entity_spec(cls: type[Any]) -> EntitySpec:
         versioned=bool(getattr(cls, "__dbkit_versioned__", False)),
         timestamped=bool(getattr(cls, "__dbkit_timestamped__", False)),
         stripes=cls.__dict__["__dbkit_hot__"],
+        managed=cls.__dict__["__dbkit_managed__"],
     )
 
 

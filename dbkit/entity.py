@@ -76,11 +76,12 @@ class Model(BaseModel, metaclass=EntityMeta):
         unique: Iterable[Iterable[str]] = (),
         indexes: Iterable[Iterable[str]] = (),
         hot: int = 1,
+        managed: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
         check_body(cls)
-        declare(cls, name, unique, indexes, hot)
+        declare(cls, name, unique, indexes, hot, managed)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -135,8 +136,9 @@ class Record(Model, Generic[K]):
         class Country(Record[str], name="countries"):
             id: Mapped[str] = field(max_length=2)
 
-    Class keywords: `name=` (the table or collection), `unique=[("org_id", "slug")]`, `indexes=[("a", "b")]`, and `hot=8`
-    for a parent whose children are inserted by many writers at once (guard documents on MongoDB).
+    Class keywords: `name=` (the table or collection; `"app.users"` with its schema), `unique=[("org_id", "slug")]`,
+    `indexes=[("a", "b")]`, `hot=8` for a parent whose children are inserted by many writers at once (guard documents on
+    MongoDB), and `managed=False` for what somebody else makes and changes: dbkit reads and writes its rows only.
     """
 
     __dbkit_family__: ClassVar[str] = "record"

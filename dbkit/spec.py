@@ -155,6 +155,8 @@ class EntitySpec:
     """Has `created_at` and `updated_at`, kept by dbkit."""
     stripes: int = 1
     """How many guard documents a parent has on MongoDB (`hot=`)."""
+    managed: bool = True
+    """False: somebody else makes and changes the table or collection; dbkit issues no DDL for it, and compares nothing."""
     token: int = field(default_factory=lambda: next(_tokens))
     by_name: dict[str, FieldSpec] = field(init=False)
     columns: tuple[FieldSpec, ...] = field(init=False)
@@ -355,6 +357,11 @@ class Schema:
 
     def __iter__(self) -> Iterator[EntitySpec]:
         return iter(self.entities)
+
+    @property
+    def managed(self) -> tuple[EntitySpec, ...]:
+        """The entities whose tables or collections dbkit makes, compares and drops."""
+        return tuple(e for e in self.entities if e.managed)
 
     def children(self, entity: EntitySpec) -> list[tuple[EntitySpec, FieldSpec]]:
         """Return the checked references to *entity*: (child entity, its field)."""

@@ -208,6 +208,9 @@ class Database:
     def create_schema(self) -> None:
         """Make the tables or collections and indexes that are missing; never alter one. Safe in two processes at once.
 
+        Those of entities with `managed=False` are neither made nor compared; on `memory://`, where nobody else could
+        make them, they are.
+
         Raises:
             SchemaDrift: something is there, but not as the entities declare; the message says what.
         """
@@ -215,7 +218,10 @@ class Database:
         self.autocommit.write("create_schema", None, self.backend.create_schema)
 
     def drop_schema(self) -> None:
-        """Remove the entities' tables or collections **and all data in them**; missing ones are no error."""
+        """Remove the entities' tables or collections **and all data in them**; missing ones are no error.
+
+        Those of entities with `managed=False` stay.
+        """
         self._check_open()
         self.autocommit.write("drop_schema", None, self.backend.drop_schema)
 

@@ -171,10 +171,11 @@ class AsyncMemoryBackend(AsyncMemoryOperations):
         await self.statement("ping", lambda: None)
 
     async def create_schema(self) -> None:
+        # Those with managed=False too: nobody else could make them here.
         await self.statement("create schema", lambda: self.tables.create(self._schema))
 
     async def drop_schema(self) -> None:
-        await self.statement("drop schema", lambda: self.tables.drop(self._schema))
+        await self.statement("drop schema", lambda: self.tables.drop(self._schema.managed))
 
     async def claim(self, query: Claim) -> list[Any]:
         text = f"claim {query.entity.stored}"

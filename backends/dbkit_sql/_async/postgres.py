@@ -327,6 +327,8 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
             await self._lock_schema(connection)
             made: list[EntitySpec] = []
             for entity in tables.schema.parents_first():
+                if not entity.managed:
+                    continue
                 ((found,),) = await connection.rows(CATALOGUE, (tables.quoted(entity.stored),))
                 if found is None:
                     made.append(entity)
@@ -344,8 +346,9 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
 
         async def work(connection: AsyncPostgresConnection) -> None:
             await self._lock_schema(connection)
-            names = ", ".join(tables.quoted(entity.stored) for entity in tables.schema)
-            await connection.change(f"DROP TABLE IF EXISTS {names}")
+            names = ", ".join(tables.quoted(entity.stored) for entity in tables.schema.managed)
+            if names:
+                await connection.change(f"DROP TABLE IF EXISTS {names}")
 
         await self._in_own_transaction(work)
 

@@ -149,6 +149,8 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
 
         async def work(connection: AsyncSqliteConnection) -> None:
             for entity in tables.schema.parents_first():
+                if not entity.managed:
+                    continue
                 there = await connection.rows(
                     "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL",
                     (entity.stored,),
@@ -167,7 +169,7 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
             # would be ignored (sqlite.org/pragma.html#pragma_foreign_keys).
             await connection.rows("PRAGMA foreign_keys = OFF")
             await connection.begin()
-            for entity in tables.schema:
+            for entity in tables.schema.managed:
                 await connection.rows(f"DROP TABLE IF EXISTS {tables.quoted(entity.stored)}")
             await connection.commit()
             await connection.rows("PRAGMA foreign_keys = ON")

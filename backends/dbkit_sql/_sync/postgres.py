@@ -278,9 +278,7 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
         plan = self.compiler.claim(query)
         return plan.reader.instances(self.rows(plan.text.text, plan.text.fill(query.binds), query))
 
-    def explained(
-        self, connection: PostgresConnection, text: Text, binds: tuple[Any, ...]
-    ) -> Plan:
+    def explained(self, connection: PostgresConnection, text: Text, binds: tuple[Any, ...]) -> Plan:
         ((answer,),) = connection.rows(f"EXPLAIN (FORMAT JSON) {text.text}", text.fill(binds))
         return postgres_plan(text.text, answer)
 
@@ -328,6 +326,8 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
             self._lock_schema(connection)
             made: list[EntitySpec] = []
             for entity in tables.schema.parents_first():
+                if not entity.managed:
+                    continue
                 ((found,),) = connection.rows(CATALOGUE, (tables.quoted(entity.stored),))
                 if found is None:
                     made.append(entity)
@@ -345,8 +345,9 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
 
         def work(connection: PostgresConnection) -> None:
             self._lock_schema(connection)
-            names = ", ".join(tables.quoted(entity.stored) for entity in tables.schema)
-            connection.change(f"DROP TABLE IF EXISTS {names}")
+            names = ", ".join(tables.quoted(entity.stored) for entity in tables.schema.managed)
+            if names:
+                connection.change(f"DROP TABLE IF EXISTS {names}")
 
         self._in_own_transaction(work)
 
@@ -385,9 +386,7 @@ class PostgresTransaction(SqlTransaction[PostgresConnection]):
         self._postgres = backend
         self._xid: str | None = None
 
-    def rows(
-        self, text: str, params: Sequence[Any], query: Query | Verb | None
-    ) -> list[tuple[Any, ...]]:
+    def rows(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> list[tuple[Any, ...]]:
         found = super().rows(text, params, query)
         self._learn(query)
         return found

@@ -131,9 +131,7 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
         rows = connection.rows(f"EXPLAIN QUERY PLAN {text.text}", text.fill(binds))
         return sqlite_plan(text.text, rows, {entity.stored for entity in self.compiler.tables.schema})
 
-    def begin(
-        self, *, read_only: bool, isolation: Isolation
-    ) -> SqlTransaction[SqliteConnection]:
+    def begin(self, *, read_only: bool, isolation: Isolation) -> SqlTransaction[SqliteConnection]:
         connection = self.taken()
         try:
             # One writer at a time is serializable.
@@ -150,6 +148,8 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
 
         def work(connection: SqliteConnection) -> None:
             for entity in tables.schema.parents_first():
+                if not entity.managed:
+                    continue
                 there = connection.rows(
                     "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL",
                     (entity.stored,),
@@ -168,7 +168,7 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
             # would be ignored (sqlite.org/pragma.html#pragma_foreign_keys).
             connection.rows("PRAGMA foreign_keys = OFF")
             connection.begin()
-            for entity in tables.schema:
+            for entity in tables.schema.managed:
                 connection.rows(f"DROP TABLE IF EXISTS {tables.quoted(entity.stored)}")
             connection.commit()
             connection.rows("PRAGMA foreign_keys = ON")
