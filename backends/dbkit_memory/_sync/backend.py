@@ -49,13 +49,19 @@ class MemoryOperations:
         raise NotImplementedError
 
     def get(self, read: ReadSpec, id: Any) -> Any | None:
-        return self._run(f"get {read.entity.stored}", lambda work: reading.get(work, self.make, read, id))
+        return self._run(
+            f"get {read.entity.stored}", lambda work: reading.get(work, self.make, read, id)
+        )
 
     def find(self, query: Find) -> list[Any]:
-        return self._run(f"find {query.entity.stored}", lambda work: reading.find(work, self.make, query))
+        return self._run(
+            f"find {query.entity.stored}", lambda work: reading.find(work, self.make, query)
+        )
 
     def page(self, query: Find) -> PageRows:
-        return self._run(f"page {query.entity.stored}", lambda work: reading.page(work, self.make, query))
+        return self._run(
+            f"page {query.entity.stored}", lambda work: reading.page(work, self.make, query)
+        )
 
     def count(self, query: Count) -> int:
         return self._run(f"count {query.entity.stored}", lambda work: reading.count(work, query))
@@ -132,7 +138,9 @@ class MemoryTransaction(MemoryOperations):
     def _run(self, text: str, action: Callable[[Work], R], *, writes: bool = False) -> R:
         if writes and self._work.read_only:
             raise InvalidInput(f"{text} in a transaction that was begun with read_only=True")
-        return self._backend.statement(text, lambda: self.tables.inside(self._work, action, writes=writes))
+        return self._backend.statement(
+            text, lambda: self.tables.inside(self._work, action, writes=writes)
+        )
 
     def commit(self) -> None:
         # Nothing is awaited, here and below: a task that is cancelled at this point must leave no transaction open.

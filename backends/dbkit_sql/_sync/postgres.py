@@ -278,7 +278,9 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
         plan = self.compiler.claim(query)
         return plan.reader.instances(self.rows(plan.text.text, plan.text.fill(query.binds), query))
 
-    def explained(self, connection: PostgresConnection, text: Text, binds: tuple[Any, ...]) -> Plan:
+    def explained(
+        self, connection: PostgresConnection, text: Text, binds: tuple[Any, ...]
+    ) -> Plan:
         ((answer,),) = connection.rows(f"EXPLAIN (FORMAT JSON) {text.text}", text.fill(binds))
         return postgres_plan(text.text, answer)
 
@@ -386,7 +388,9 @@ class PostgresTransaction(SqlTransaction[PostgresConnection]):
         self._postgres = backend
         self._xid: str | None = None
 
-    def rows(self, text: str, params: Sequence[Any], query: Query | Verb | None) -> list[tuple[Any, ...]]:
+    def rows(
+        self, text: str, params: Sequence[Any], query: Query | Verb | None
+    ) -> list[tuple[Any, ...]]:
         found = super().rows(text, params, query)
         self._learn(query)
         return found

@@ -131,7 +131,9 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
         rows = connection.rows(f"EXPLAIN QUERY PLAN {text.text}", text.fill(binds))
         return sqlite_plan(text.text, rows, {entity.stored for entity in self.compiler.tables.schema})
 
-    def begin(self, *, read_only: bool, isolation: Isolation) -> SqlTransaction[SqliteConnection]:
+    def begin(
+        self, *, read_only: bool, isolation: Isolation
+    ) -> SqlTransaction[SqliteConnection]:
         connection = self.taken()
         try:
             # One writer at a time is serializable.
