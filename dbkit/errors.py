@@ -27,8 +27,15 @@
         DeadlineExceeded
       OutcomeUnknown              the write may or may not have happened
       MigrationError
-        Dirty
+        BadMigration              a migration's file cannot be used; nothing was applied
+        EditedMigration
+        MissingMigration
+        OutOfOrder
+        NoSuchVersion
+        MigrationFailed           rolled back: the database is as it was
+        Dirty                     a step that does not commit as a whole stopped half-way
         Locked
+        LosesData
       BackupError
 
 The driver's own error is the `__cause__`. dbkit's messages never hold a stored value, a password or a bound parameter.
@@ -40,6 +47,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "BackupError",
+    "BadMigration",
     "BadURL",
     "CircuitOpen",
     "ConfigurationError",
@@ -48,14 +56,20 @@ __all__ = [
     "DeadlineExceeded",
     "Dirty",
     "DuplicateKey",
+    "EditedMigration",
     "IntegrityError",
     "InvalidCursor",
     "InvalidInput",
     "Locked",
+    "LosesData",
     "MigrationError",
+    "MigrationFailed",
     "MissingDriver",
+    "MissingMigration",
+    "NoSuchVersion",
     "NotFound",
     "OperationalError",
+    "OutOfOrder",
     "OutOfRange",
     "OutcomeUnknown",
     "PoolTimeout",
@@ -230,12 +244,54 @@ class MigrationError(DbkitError):
     """A schema migration failed or was refused."""
 
 
+class BadMigration(MigrationError):
+    """A migration's file has a name, a form or a content that cannot be run; nothing was applied."""
+
+
+class EditedMigration(MigrationError):
+    """The file of an applied migration is not the one that was applied; nothing was done."""
+
+
+class MissingMigration(MigrationError):
+    """An applied migration, or a number of the sequence, has no file; nothing was done."""
+
+
+class OutOfOrder(MigrationError):
+    """A migration that was never applied stands before one that was; nothing was applied."""
+
+
+class NoSuchVersion(MigrationError):
+    """No migration has this version, or there are fewer than the steps asked for; nothing was applied."""
+
+
+class MigrationFailed(MigrationError):
+    """A migration failed and was rolled back: the database is at the version before it, clean."""
+
+
 class Dirty(MigrationError):
-    """A migration stopped half-way; a person must look."""
+    """A migration that does not commit as a whole stopped half-way; the hint has the next commands.
+
+    Attributes:
+        version: the last version that is whole.
+        target: where the step led to.
+    """
+
+    version: int = 0
+    target: int = 0
 
 
 class Locked(MigrationError):
     """Another process is migrating."""
+
+
+class LosesData(MigrationError):
+    """Closing the difference would throw data away, and nobody said that it may.
+
+    Attributes:
+        draft: the migration as it would be written (`dbkit.migrations.Draft`).
+    """
+
+    draft: Any = None
 
 
 class BackupError(DbkitError):

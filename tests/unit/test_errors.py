@@ -44,8 +44,15 @@ DbkitError
     DeadlineExceeded
   OutcomeUnknown
   MigrationError
+    BadMigration
+    EditedMigration
+    MissingMigration
+    OutOfOrder
+    NoSuchVersion
+    MigrationFailed
     Dirty
     Locked
+    LosesData
   BackupError
 """
 
