@@ -13,6 +13,8 @@ from ..building import (
     find_query,
     group_query,
     page_query,
+    read_spec,
+    sort_keys,
     unasked_limit,
 )
 from ..page import Cursors, Page
@@ -65,7 +67,8 @@ class Reads(Generic[E]):
     def find_one(self, *where: Filter, order_by: OrderBy = None, into: Any = None) -> Any:
         """Return the first entity in order, or None."""
         spec = self._spec
-        query = find_query(spec, "find_one", where, order_by, into, 1, None)
+        read = spec.read if into is None else read_spec(spec, into, "find_one")
+        query = Find(read, filter_of(spec, where, "find_one"), sort_keys(spec, order_by, "find_one"), 1)
         items = self._executor.read("find_one", spec.name, self._operations.find, query)
         return items[0] if items else None
 

@@ -70,16 +70,18 @@ class Find(Query):
         self.limit: Any = limit
         self.offset: Any = offset
         self.after, self.page, self.total = after, page, total
-        shape, binds = _where(where)
+        shape: Any
+        # Every read comes through here: what loops and calls would cost is spared.
+        shape, binds = (0, ()) if where is None else (where.shape, where.binds)
         nulls: Any = 0
         if after is not None:
-            nulls = "".join("n" if v is None else "v" for v in after)
-            binds += tuple(v for v in after if v is not None)
+            nulls = "".join(["n" if v is None else "v" for v in after])
+            binds += tuple([v for v in after if v is not None])
         self.shape = (
             "find",
             read.token,
             shape,
-            *(o.shape for o in order),
+            order[0].shape if len(order) == 1 else tuple([o.shape for o in order]),
             nulls,
             limit is not None,
             offset is not None,
