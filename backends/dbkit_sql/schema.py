@@ -11,13 +11,13 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
-from dbkit.spec import EntitySpec, Schema
+from dbkit.spec import EntitySpec, FieldSpec, Schema
 from dbkit.values import Kind, ValueType
 
 from .binds import Raw
 from .dialects import Dialect
 
-__all__ = ["MAX_STORED_BYTES", "Constraint", "Tables"]
+__all__ = ["MAX_STORED_BYTES", "Constraint", "Tables", "constraint_name", "digest"]
 
 MAX_STORED_BYTES = 16 * 2**20
 """What a row may grow to by updates (SEMANTICS, "Values": the whole entity)."""
@@ -73,22 +73,32 @@ class Tables:
         )
 
     def _checks(self, entity: EntitySpec) -> Iterable[sa.CheckConstraint]:
-        unbounded: list[str] = []
-        for f in entity.columns:
-            column = self.quoted(f.stored)
-            conditions = self.dialect.checks(column, f.type)
-            if _is_unbounded(f.type):
-                unbounded.append(f"coalesce({self.dialect.octets(column, f.type)}, 0)")
-            if conditions:
-                meaning = Constraint("bounds", entity, (f.shadow_of or f.name,))
-                text = " AND ".join(conditions)
-                # What changed in the declaration shows as another name: checks are compared by it alone.
-                name = self._named("ck", entity, (f.stored, _digest(text + _signature(f.type))), meaning)
-                yield sa.CheckConstraint(sa.literal_column(text), name=name)
-        if unbounded:
-            text = f"{' + '.join(unbounded)} <= {MAX_STORED_BYTES}"
-            name = self._named("ck", entity, ("size", _digest(text)), Constraint("size", entity, ()))
-            yield sa.CheckConstraint(sa.literal_column(text), name=name)
+        made = [check for f in entity.columns if (check := self.check(entity, f)) is not None]
+        terms = [term for f in entity.columns if (term := self.size_term(f)) is not None]
+        if terms:
+            made.append(self.size_check(entity, terms))
+        return [sa.CheckConstraint(sa.literal_column(text), name=name) for name, text in made]
+
+    def check(self, entity: EntitySpec, f: FieldSpec) -> tuple[str, str] | None:
+        """Return the name and the condition of a column's CHECK, or None where it needs none."""
+        text = " AND ".join(self.dialect.checks(self.quoted(f.stored), f.type))
+        if not text:
+            return None
+        meaning = Constraint("bounds", entity, (f.shadow_of or f.name,))
+        # What changed in the declaration shows as another name: checks are compared by it alone.
+        return self._named("ck", entity, (f.stored, digest(text + _signature(f.type))), meaning), text
+
+    def size_term(self, f: FieldSpec) -> str | None:
+        """Return what a column adds to its row's size, or None where its own length is bounded."""
+        if not _is_unbounded(f.type):
+            return None
+        return f"coalesce({self.dialect.octets(self.quoted(f.stored), f.type)}, 0)"
+
+    def size_check(self, entity: EntitySpec, terms: Iterable[str]) -> tuple[str, str]:
+        """Return the name and the condition of the CHECK of a row's size."""
+        # Sorted: a column that was added later stands where it would have stood from the beginning.
+        text = f"{' + '.join(sorted(terms))} <= {MAX_STORED_BYTES}"
+        return self._named("ck", entity, ("size", digest(text)), Constraint("size", entity, ())), text
 
     def _indexes(self, entity: EntitySpec) -> list[sa.Index]:
         table = self.of(entity)
@@ -138,14 +148,7 @@ class Tables:
     def _named(
         self, prefix: str, entity: EntitySpec, parts: tuple[str, ...], means: Constraint | None
     ) -> str:
-        names = (entity.stored, *parts)
-        name = f"{prefix}_{'__'.join(names)}"
-        if any("__" in n or n.startswith("_") or n.endswith("_") for n in names):
-            # Two ways of cutting it into names shall not give one name.
-            name = f"{name}_{_digest(repr(names))}"
-        if len(name) > self.dialect.max_name_bytes:
-            # A long name would be cut off by the server, and two of them could become one.
-            name = f"{name[: self.dialect.max_name_bytes - 9]}_{_digest(name)}"
+        name = constraint_name(self.dialect, prefix, entity.stored, parts)
         if means is not None:
             self.constraints[name] = means
         return name
@@ -177,6 +180,19 @@ class Tables:
         return "\n".join(line.rstrip() for line in text.splitlines())
 
 
+def constraint_name(dialect: Dialect, prefix: str, table: str, parts: tuple[str, ...]) -> str:
+    """Return the name of a constraint or an index of a table, made of the *parts* that it is about."""
+    names = (table, *parts)
+    name = f"{prefix}_{'__'.join(names)}"
+    if any("__" in n or n.startswith("_") or n.endswith("_") for n in names):
+        # Two ways of cutting it into names shall not give one name.
+        name = f"{name}_{digest(repr(names))}"
+    if len(name) > dialect.max_name_bytes:
+        # A long name would be cut off by the server, and two of them could become one.
+        name = f"{name[: dialect.max_name_bytes - 9]}_{digest(name)}"
+    return name
+
+
 def _is_unbounded(type: ValueType) -> bool:
     if type.choices is not None:
         return False
@@ -198,5 +214,6 @@ def _signature(type: ValueType | None) -> str:
     return f"{type.kind.value}{places}{'?' if type.nullable else ''}[{_signature(type.element)}]{{{inner}}}"
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return eight characters that stand for *text*."""
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -21,7 +21,7 @@ CREATE TABLE users (
 	CONSTRAINT ck_users__extra__abd3bd29 CHECK (jsonb_typeof(extra) = 'object'),
 	CONSTRAINT ck_users__address__aec091e0 CHECK (jsonb_typeof(address) = 'object'),
 	CONSTRAINT ck_users__email__casefold__c9ab78a3_a057826a CHECK (char_length(email__casefold) <= 400),
-	CONSTRAINT ck_users__size__f20973d0 CHECK (coalesce(pg_column_size(tags), 0) + coalesce(pg_column_size(extra), 0) + coalesce(pg_column_size(address), 0) <= 16777216)
+	CONSTRAINT ck_users__size__b54434c3 CHECK (coalesce(pg_column_size(address), 0) + coalesce(pg_column_size(extra), 0) + coalesce(pg_column_size(tags), 0) <= 16777216)
 );
 
 COMMENT ON COLUMN users.email__casefold IS 'casefold key of email, by Unicode …';

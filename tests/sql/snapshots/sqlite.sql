@@ -25,7 +25,7 @@ CREATE TABLE users (
 	CONSTRAINT ck_users__extra__e46a7e57 CHECK (json_type(extra) = 'object'),
 	CONSTRAINT ck_users__address__6a0b876d CHECK (json_type(address) = 'object'),
 	CONSTRAINT ck_users__email__casefold__bae03ddf_b59fe430 CHECK (length(email__casefold) <= 400),
-	CONSTRAINT ck_users__size__6ac55d13 CHECK (coalesce(length(CAST(tags AS BLOB)), 0) + coalesce(length(CAST(extra AS BLOB)), 0) + coalesce(length(CAST(address AS BLOB)), 0) <= 16777216)
+	CONSTRAINT ck_users__size__67a9d04c CHECK (coalesce(length(CAST(address AS BLOB)), 0) + coalesce(length(CAST(extra AS BLOB)), 0) + coalesce(length(CAST(tags AS BLOB)), 0) <= 16777216)
 )
  STRICT;
 
