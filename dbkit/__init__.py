@@ -10,6 +10,7 @@ from .connect import aconnect, connect
 from .entity import Embedded, Entity, Record, Versioned
 from .errors import (
     BackupError,
+    BadMigration,
     BadURL,
     CircuitOpen,
     ConfigurationError,
@@ -18,15 +19,21 @@ from .errors import (
     DeadlineExceeded,
     Dirty,
     DuplicateKey,
+    EditedMigration,
     IntegrityError,
     InvalidCursor,
     InvalidInput,
     Locked,
+    LosesData,
     MigrationError,
+    MigrationFailed,
     MissingDriver,
+    MissingMigration,
+    NoSuchVersion,
     NotFound,
     OperationalError,
     OutcomeUnknown,
+    OutOfOrder,
     OutOfRange,
     PoolTimeout,
     PreconditionFailed,
@@ -42,6 +49,7 @@ from .errors import (
 )
 from .features import FLAGS, Answer, Features
 from .fields import FieldRef, Mapped, any_related, field, via
+from .objectid import ObjectId
 from .page import Page
 from .query import Change, Filter, Order, all_of, any_of, everything
 from .registry import register
@@ -56,6 +64,7 @@ __all__ = [
     "AsyncStores",
     "AsyncTransaction",
     "BackupError",
+    "BadMigration",
     "BadURL",
     "Change",
     "CircuitOpen",
@@ -66,6 +75,7 @@ __all__ = [
     "DeadlineExceeded",
     "Dirty",
     "DuplicateKey",
+    "EditedMigration",
     "Embedded",
     "Entity",
     "Features",
@@ -76,12 +86,18 @@ __all__ = [
     "InvalidCursor",
     "InvalidInput",
     "Locked",
+    "LosesData",
     "Mapped",
     "MigrationError",
+    "MigrationFailed",
     "MissingDriver",
+    "MissingMigration",
+    "NoSuchVersion",
     "NotFound",
+    "ObjectId",
     "OperationalError",
     "Order",
+    "OutOfOrder",
     "OutOfRange",
     "OutcomeUnknown",
     "Page",

@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType
 
 from .errors import ConfigurationError
+from .objectid import ObjectId
 from .spec import ModelSpec
 from .values import (
     INT_MAX,
@@ -44,6 +45,7 @@ __all__ = ["FieldTypes", "check_input", "refuse"]
 
 _SCALARS: dict[Any, Kind] = {
     UUID: Kind.UUID,
+    ObjectId: Kind.OBJECT_ID,
     str: Kind.TEXT,
     pydantic.EmailStr: Kind.TEXT,
     int: Kind.INT,
@@ -62,8 +64,8 @@ _SCALARS: dict[Any, Kind] = {
     bytes: Kind.BYTES,
 }
 _POSSIBLE = (
-    "a field can be UUID, str, int, float, Decimal, bool, datetime, date, time, timedelta, bytes, an Enum or Literal of "
-    "str or of int, an Embedded model, dict[str, …], list[…] of these (but not of lists), Any inside a dict or list, "
+    "a field can be UUID, ObjectId, str, int, float, Decimal, bool, datetime, date, time, timedelta, bytes, an Enum or "
+    "Literal of str or of int, an Embedded model, dict[str, …], list[…] of these (but not of lists), Any inside a dict or list, "
     "and each of them | None"
 )
 _LIMITS = ("max_length", "max_digits", "decimal_places", "ge", "gt", "le", "lt")

@@ -24,6 +24,7 @@ from .values import DEFAULT_TEXT_LENGTH, Kind, ValueType
 
 _TAKEN = frozenset({"_id", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """`_id` is MongoDB's name of the id; the others are columns that PostgreSQL gives every table."""
+_ID_KINDS = frozenset({Kind.UUID, Kind.TEXT, Kind.INT, Kind.OBJECT_ID})
 _CASEFOLD = "__casefold"
 # NFD(casefold(NFD(x))) has at most this many characters per character of x (measured over all of Unicode).
 _CASEFOLD_GROWTH = 4
@@ -241,8 +242,10 @@ def _check_stored(cls: type[Any], fields: Iterable[FieldSpec]) -> None:
 def _entity_spec(cls: type[Any]) -> EntitySpec:
     types, options = field_types(cls), options_of(cls)
     id = types["id"]
-    if id.kind not in (Kind.UUID, Kind.TEXT, Kind.INT) or id.nullable or id.choices is not None:
-        raise refuse(f"{cls.__name__}.id", "an id is a UUID, a str or an int", "id: Mapped[UUID]")
+    if id.kind not in _ID_KINDS or id.nullable or id.choices is not None:
+        raise refuse(
+            f"{cls.__name__}.id", "an id is a UUID, a str, an int or an ObjectId", "id: Mapped[UUID]"
+        )
     if options.get("id", _NO_OPTIONS) != _NO_OPTIONS:
         raise refuse(f"{cls.__name__}.id", "an id is unique anyhow, is no reference, and is always called id")
     fields: dict[str, FieldSpec] = {}
@@ -317,8 +320,8 @@ def _reference(cls: type[Any], name: str, said: FieldOptions, type_: ValueType) 
         raise refuse(
             where, 'on_delete="set_null" needs a field that can be None', f"{name}: Mapped[… | None]"
         )
-    if type_.kind not in (Kind.UUID, Kind.TEXT, Kind.INT) or type_.choices is not None:
-        raise refuse(where, "a reference holds an id: a UUID, a str or an int")
+    if type_.kind not in _ID_KINDS or type_.choices is not None:
+        raise refuse(where, "a reference holds an id: a UUID, a str, an int or an ObjectId")
     resolved: list[EntitySpec] = []
 
     def resolve() -> EntitySpec:

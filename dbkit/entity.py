@@ -17,6 +17,7 @@ from .declare import Namespace, field
 from .describe import attribute, check_inputs, field_types, refs_of, row_of, spec_of
 from .errors import InvalidInput
 from .fields import Mapped, suggestion, via
+from .objectid import ObjectId
 from .sources import avg, count, count_distinct, key, max_, min_, related, sum_
 from .values import utc_now
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)
 
-K = TypeVar("K", bound=UUID | str | int)
+K = TypeVar("K", bound=UUID | str | int | ObjectId)
 
 
 def _created_at(data: dict[str, Any]) -> datetime:

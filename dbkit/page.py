@@ -22,6 +22,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from .errors import InvalidCursor
+from .objectid import ObjectId
 from .query import (
     And,
     AnyRelated,
@@ -180,6 +181,8 @@ def _pack(value: Any) -> Any:
         return value.hex()
     if isinstance(value, UUID):
         return value.hex
+    if isinstance(value, ObjectId):
+        return str(value)
     if isinstance(value, datetime):
         return (value - _EPOCH) // _MICROSECOND
     if isinstance(value, date | time):
@@ -207,6 +210,8 @@ def _unpack(value: Any, type: ValueType) -> Any:
         made = type.enum(value)
     elif type.kind is Kind.UUID:
         made = UUID(hex=value)
+    elif type.kind is Kind.OBJECT_ID:
+        made = ObjectId(value)
     elif type.kind is Kind.FLOAT:
         made = float.fromhex(value)
     elif type.kind is Kind.DATETIME:
@@ -225,4 +230,4 @@ def _unpack(value: Any, type: ValueType) -> Any:
     return type.operand.validate_python(made)
 
 
-_TEXTUAL = {Kind.UUID, Kind.FLOAT, Kind.DATE, Kind.TIME, Kind.DECIMAL}
+_TEXTUAL = {Kind.UUID, Kind.OBJECT_ID, Kind.FLOAT, Kind.DATE, Kind.TIME, Kind.DECIMAL}

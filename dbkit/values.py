@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from pydantic_core import CoreConfig, CoreSchema, PydanticCustomError, SchemaValidator, core_schema
 
 from .errors import InvalidInput
+from .objectid import ObjectId
 
 if TYPE_CHECKING:
     from .spec import ModelSpec
@@ -61,6 +62,8 @@ class Kind(StrEnum):
     """How a value is compared and stored."""
 
     UUID = "uuid"
+    OBJECT_ID = "objectid"
+    """MongoDB's 12-byte id, `dbkit.ObjectId`."""
     TEXT = "text"
     INT = "int"
     FLOAT = "float"
@@ -450,6 +453,7 @@ def _strict_model(t: ValueType, _bounded: bool) -> CoreSchema:
 
 _STRICT: dict[Kind, Callable[[ValueType, bool], CoreSchema]] = {
     Kind.UUID: lambda _t, _b: core_schema.uuid_schema(strict=True),
+    Kind.OBJECT_ID: lambda _t, _b: core_schema.is_instance_schema(ObjectId),
     Kind.TEXT: _strict_text,
     Kind.INT: _strict_int,
     Kind.FLOAT: _strict_float,
@@ -466,10 +470,16 @@ _STRICT: dict[Kind, Callable[[ValueType, bool], CoreSchema]] = {
     Kind.JSON: lambda _t, _b: core_schema.no_info_plain_validator_function(check_json),
 }
 
+
+def _object_id(value: Any) -> ObjectId:
+    return value if isinstance(value, ObjectId) else ObjectId(value)
+
+
 # Lax where a driver's form differs (16 bytes for a UUID, 0 and 1 for a bool). A datetime and what is built of integers
 # must come decoded: pydantic reads an integer as seconds.
 _LAX: dict[Kind, CoreSchema] = {
     Kind.UUID: core_schema.uuid_schema(),
+    Kind.OBJECT_ID: core_schema.no_info_plain_validator_function(_object_id),
     Kind.TEXT: core_schema.str_schema(),
     Kind.INT: core_schema.int_schema(strict=True),
     Kind.FLOAT: core_schema.float_schema(),

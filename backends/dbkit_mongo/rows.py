@@ -21,8 +21,10 @@ from bson.codec_options import CodecOptions
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
+from bson.objectid import ObjectId as NativeObjectId
 from pydantic_core import CoreSchema, core_schema
 
+from dbkit.objectid import ObjectId
 from dbkit.spec import EntitySpec, FieldSpec, ModelSpec
 from dbkit.values import Kind, ValueType
 
@@ -53,6 +55,10 @@ def _uuid(value: UUID) -> Binary:
     return Binary(value.bytes, UUID_SUBTYPE)
 
 
+def _object_id(value: ObjectId) -> NativeObjectId:
+    return NativeObjectId(value.binary)
+
+
 def _decimal(value: Decimal) -> Decimal128:
     return Decimal128(value)
 
@@ -71,6 +77,12 @@ def _timedelta(value: timedelta) -> Int64:
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _to_object_id(value: Any) -> ObjectId:
+    if not isinstance(value, NativeObjectId):
+        raise ValueError("must be an ObjectId")  # noqa: TRY004  # pydantic reports a ValueError
+    return ObjectId(value.binary)
 
 
 def _to_decimal(value: Any, places: int) -> Decimal:
@@ -165,6 +177,7 @@ class Codec:
         """Whether filters and updates must keep to what mongomock does as MongoDB would."""
         self._encoders: dict[Kind, Callable[[ValueType], Convert | None]] = {
             Kind.UUID: lambda _t: _uuid,
+            Kind.OBJECT_ID: lambda _t: _object_id,
             Kind.INT: lambda _t: Int64,
             Kind.DECIMAL: lambda _t: _decimal,
             Kind.DATE: lambda _t: _date,
@@ -178,6 +191,7 @@ class Codec:
         self._decimal = decimal
         self._decoders: dict[Kind, Callable[[ValueType], Convert | None]] = {
             Kind.UUID: lambda _t: lambda value: UUID(bytes=bytes(value)),
+            Kind.OBJECT_ID: lambda _t: ObjectId,
             Kind.INT: lambda _t: int,
             Kind.FLOAT: lambda _t: float,
             Kind.DECIMAL: lambda t: lambda value: decimal(value, t.decimal_places),
@@ -191,6 +205,7 @@ class Codec:
             Kind.DATE: _plain(_to_date),
             Kind.TIME: _plain(_to_time),
             Kind.TIMEDELTA: _plain(_to_timedelta),
+            Kind.OBJECT_ID: _plain(_to_object_id),
             Kind.DICT: self._dict_schema,
             Kind.JSON: _plain(plain_json),
         }

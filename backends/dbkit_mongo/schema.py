@@ -14,6 +14,7 @@ from typing import Any, cast
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
+from bson.objectid import ObjectId
 
 from dbkit.errors import ConfigurationError
 from dbkit.spec import EntitySpec, FieldSpec, Schema
@@ -98,6 +99,7 @@ def collections_of(schema: Schema) -> list[Collection]:
 
 _BSON_TYPES = {
     Kind.UUID: "binData",
+    Kind.OBJECT_ID: "objectId",
     Kind.TEXT: "string",
     Kind.INT: "long",
     Kind.FLOAT: "double",
@@ -207,6 +209,7 @@ def _words(types: frozenset[str]) -> str:
 
 _MINIMA: dict[Kind, Any] = {
     Kind.UUID: Binary(bytes(16), UUID_SUBTYPE),
+    Kind.OBJECT_ID: ObjectId(bytes(12)),
     Kind.TEXT: "",
     Kind.INT: Int64(INT_MIN),
     Kind.FLOAT: float("-inf"),

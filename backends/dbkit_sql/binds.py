@@ -20,12 +20,13 @@ from dbkit.query import Slot
 
 from .codecs import Codec
 
-__all__ = ["RAW", "Binds", "Fill", "Raw", "Text", "uuid_bytes"]
+__all__ = ["RAW", "Binds", "Fill", "Raw", "Text", "object_id_bytes", "uuid_bytes"]
 
 Fill = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 uuid_bytes = attrgetter("bytes")
-_INLINE: dict[Any, str] = {uuid_bytes: "{}.bytes"}
+object_id_bytes = attrgetter("binary")
+_INLINE: dict[Any, str] = {uuid_bytes: "{}.bytes", object_id_bytes: "{}.binary"}
 
 
 class Raw(sa.types.UserDefinedType[Any]):

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
+from dbkit.objectid import ObjectId
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 
 __all__ = [
@@ -123,6 +124,7 @@ def _enum_value(value: Any) -> Any:
 
 _ENCODE: dict[Kind, Callable[[Any], Any]] = {
     Kind.UUID: attrgetter("hex"),
+    Kind.OBJECT_ID: str,
     Kind.DATETIME: to_milliseconds,
     Kind.DATE: date.isoformat,
     Kind.TIME: to_time_microseconds,
@@ -206,6 +208,8 @@ def leaf_value(type: ValueType) -> Codec:
     """Return what makes an extracted JSON leaf (never None) the canonical value itself."""
     if type.kind is Kind.UUID:
         return UUID
+    if type.kind is Kind.OBJECT_ID:
+        return ObjectId
     if type.kind is Kind.BOOL:
         return bool
     return json_decoder(type)

@@ -56,7 +56,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 _OPPOSITE = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 # In a dict such a value is a text or a number of JSON only by its encoding: it equals none that a filter can name.
 _NOT_JSON = frozenset(
-    {Kind.UUID, Kind.DECIMAL, Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.TIMEDELTA, Kind.BYTES}
+    {Kind.UUID, Kind.OBJECT_ID, Kind.DECIMAL, Kind.DATETIME, Kind.DATE, Kind.TIME, Kind.TIMEDELTA, Kind.BYTES}
 )
 
 

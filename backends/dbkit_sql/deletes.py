@@ -115,7 +115,12 @@ def _defers(tables: Tables, entity: EntitySpec, edges: Sequence[Edge]) -> bool:
     )
 
 
-_ID_COLUMNS = {Kind.UUID: ("u", "uuid"), Kind.TEXT: ("t", "text"), Kind.INT: ("i", "bigint")}
+_ID_COLUMNS = {
+    Kind.UUID: ("u", "uuid"),
+    Kind.OBJECT_ID: ("o", "bytea"),
+    Kind.TEXT: ("t", "text"),
+    Kind.INT: ("i", "bigint"),
+}
 
 
 def _cascade(tables: Tables, binds: Binds, entity: EntitySpec, first: Any, edges: Sequence[Edge]) -> Any:

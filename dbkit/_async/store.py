@@ -55,6 +55,7 @@ from .reads import AsyncReads
 if TYPE_CHECKING:
     from ..entity import Record
     from ..fields import Mapped, OrderBy
+    from ..objectid import ObjectId
     from ..query import Change
     from ..views import Into
 
@@ -66,6 +67,7 @@ V = TypeVar("V")
 RU = TypeVar("RU", bound="Record[UUID]")
 RS = TypeVar("RS", bound="Record[str]")
 RI = TypeVar("RI", bound="Record[int]")
+RO = TypeVar("RO", bound="Record[ObjectId]")
 
 
 class AsyncStore(AsyncReads[E]):
@@ -90,6 +92,9 @@ class AsyncStore(AsyncReads[E]):
     async def get(self: AsyncStore[RI], id: int) -> RI | None: ...
 
     @overload
+    async def get(self: AsyncStore[RO], id: ObjectId) -> RO | None: ...
+
+    @overload
     async def get(self: AsyncStore[RU], id: UUID, *, into: Into[RU, V]) -> V | None: ...
 
     @overload
@@ -97,6 +102,9 @@ class AsyncStore(AsyncReads[E]):
 
     @overload
     async def get(self: AsyncStore[RI], id: int, *, into: Into[RI, V]) -> V | None: ...
+
+    @overload
+    async def get(self: AsyncStore[RO], id: ObjectId, *, into: Into[RO, V]) -> V | None: ...
 
     async def get(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id, or None."""
@@ -118,6 +126,9 @@ class AsyncStore(AsyncReads[E]):
     async def require(self: AsyncStore[RI], id: int) -> RI: ...
 
     @overload
+    async def require(self: AsyncStore[RO], id: ObjectId) -> RO: ...
+
+    @overload
     async def require(self: AsyncStore[RU], id: UUID, *, into: Into[RU, V]) -> V: ...
 
     @overload
@@ -125,6 +136,9 @@ class AsyncStore(AsyncReads[E]):
 
     @overload
     async def require(self: AsyncStore[RI], id: int, *, into: Into[RI, V]) -> V: ...
+
+    @overload
+    async def require(self: AsyncStore[RO], id: ObjectId, *, into: Into[RO, V]) -> V: ...
 
     async def require(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id.
@@ -149,6 +163,9 @@ class AsyncStore(AsyncReads[E]):
     async def get_many(self: AsyncStore[RI], ids: Iterable[int]) -> dict[int, RI]: ...
 
     @overload
+    async def get_many(self: AsyncStore[RO], ids: Iterable[ObjectId]) -> dict[ObjectId, RO]: ...
+
+    @overload
     async def get_many(self: AsyncStore[RU], ids: Iterable[UUID], *, into: Into[RU, V]) -> dict[UUID, V]: ...
 
     @overload
@@ -156,6 +173,11 @@ class AsyncStore(AsyncReads[E]):
 
     @overload
     async def get_many(self: AsyncStore[RI], ids: Iterable[int], *, into: Into[RI, V]) -> dict[int, V]: ...
+
+    @overload
+    async def get_many(
+        self: AsyncStore[RO], ids: Iterable[ObjectId], *, into: Into[RO, V]
+    ) -> dict[ObjectId, V]: ...
 
     async def get_many(self, ids: Iterable[Any], *, into: Any = None) -> dict[Any, Any]:
         """Return the entities with these ids by id, in the order of *ids*; ids that are not there are left out.
@@ -256,6 +278,11 @@ class AsyncStore(AsyncReads[E]):
 
     @overload
     async def update(self: AsyncStore[RI], id: int, *changes: Change, where: Filter | None = None) -> RI: ...
+
+    @overload
+    async def update(
+        self: AsyncStore[RO], id: ObjectId, *changes: Change, where: Filter | None = None
+    ) -> RO: ...
 
     async def update(self, id: Any, *changes: Change, where: Filter | None = None) -> Any:
         """Change the fields named in *changes*, if *where* holds, and return the entity as it is then. Atomic.
@@ -391,6 +418,9 @@ class AsyncStore(AsyncReads[E]):
 
     @overload
     async def delete(self: AsyncStore[RI], id: int, *, where: Filter | None = None) -> bool: ...
+
+    @overload
+    async def delete(self: AsyncStore[RO], id: ObjectId, *, where: Filter | None = None) -> bool: ...
 
     async def delete(self, id: Any, *, where: Filter | None = None) -> bool:
         """Delete the entity with this id, if *where* holds, and what cascades from it. Atomic.

@@ -56,6 +56,7 @@ from .reads import Reads
 if TYPE_CHECKING:
     from ..entity import Record
     from ..fields import Mapped, OrderBy
+    from ..objectid import ObjectId
     from ..query import Change
     from ..views import Into
 
@@ -67,6 +68,7 @@ V = TypeVar("V")
 RU = TypeVar("RU", bound="Record[UUID]")
 RS = TypeVar("RS", bound="Record[str]")
 RI = TypeVar("RI", bound="Record[int]")
+RO = TypeVar("RO", bound="Record[ObjectId]")
 
 
 class Store(Reads[E]):
@@ -91,6 +93,9 @@ class Store(Reads[E]):
     def get(self: Store[RI], id: int) -> RI | None: ...
 
     @overload
+    def get(self: Store[RO], id: ObjectId) -> RO | None: ...
+
+    @overload
     def get(self: Store[RU], id: UUID, *, into: Into[RU, V]) -> V | None: ...
 
     @overload
@@ -98,6 +103,9 @@ class Store(Reads[E]):
 
     @overload
     def get(self: Store[RI], id: int, *, into: Into[RI, V]) -> V | None: ...
+
+    @overload
+    def get(self: Store[RO], id: ObjectId, *, into: Into[RO, V]) -> V | None: ...
 
     def get(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id, or None."""
@@ -119,6 +127,9 @@ class Store(Reads[E]):
     def require(self: Store[RI], id: int) -> RI: ...
 
     @overload
+    def require(self: Store[RO], id: ObjectId) -> RO: ...
+
+    @overload
     def require(self: Store[RU], id: UUID, *, into: Into[RU, V]) -> V: ...
 
     @overload
@@ -126,6 +137,9 @@ class Store(Reads[E]):
 
     @overload
     def require(self: Store[RI], id: int, *, into: Into[RI, V]) -> V: ...
+
+    @overload
+    def require(self: Store[RO], id: ObjectId, *, into: Into[RO, V]) -> V: ...
 
     def require(self, id: Any, *, into: Any = None) -> Any:
         """Return the entity with this id.
@@ -150,6 +164,9 @@ class Store(Reads[E]):
     def get_many(self: Store[RI], ids: Iterable[int]) -> dict[int, RI]: ...
 
     @overload
+    def get_many(self: Store[RO], ids: Iterable[ObjectId]) -> dict[ObjectId, RO]: ...
+
+    @overload
     def get_many(self: Store[RU], ids: Iterable[UUID], *, into: Into[RU, V]) -> dict[UUID, V]: ...
 
     @overload
@@ -157,6 +174,11 @@ class Store(Reads[E]):
 
     @overload
     def get_many(self: Store[RI], ids: Iterable[int], *, into: Into[RI, V]) -> dict[int, V]: ...
+
+    @overload
+    def get_many(
+        self: Store[RO], ids: Iterable[ObjectId], *, into: Into[RO, V]
+    ) -> dict[ObjectId, V]: ...
 
     def get_many(self, ids: Iterable[Any], *, into: Any = None) -> dict[Any, Any]:
         """Return the entities with these ids by id, in the order of *ids*; ids that are not there are left out.
@@ -257,6 +279,11 @@ class Store(Reads[E]):
 
     @overload
     def update(self: Store[RI], id: int, *changes: Change, where: Filter | None = None) -> RI: ...
+
+    @overload
+    def update(
+        self: Store[RO], id: ObjectId, *changes: Change, where: Filter | None = None
+    ) -> RO: ...
 
     def update(self, id: Any, *changes: Change, where: Filter | None = None) -> Any:
         """Change the fields named in *changes*, if *where* holds, and return the entity as it is then. Atomic.
@@ -392,6 +419,9 @@ class Store(Reads[E]):
 
     @overload
     def delete(self: Store[RI], id: int, *, where: Filter | None = None) -> bool: ...
+
+    @overload
+    def delete(self: Store[RO], id: ObjectId, *, where: Filter | None = None) -> bool: ...
 
     def delete(self, id: Any, *, where: Filter | None = None) -> bool:
         """Delete the entity with this id, if *where* holds, and what cascades from it. Atomic.

@@ -11,7 +11,7 @@ from enum import Enum, IntEnum
 from typing import Any, Literal
 from uuid import UUID
 
-from dbkit import Embedded, Entity, Mapped, Record, Versioned, field
+from dbkit import Embedded, Entity, Mapped, ObjectId, Record, Versioned, field
 
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -84,6 +84,8 @@ class Zoo(Entity, name="kit_zoo"):
     blob_n: Mapped[bytes | None] = field(default=None)
     ref: Mapped[UUID] = field(default=UUID(int=0))
     ref_n: Mapped[UUID | None] = field(default=None)
+    legacy: Mapped[ObjectId] = field(default=ObjectId(bytes(12)))
+    legacy_n: Mapped[ObjectId | None] = field(default=None)
     colour: Mapped[Colour] = field(default=Colour.RED)
     colour_n: Mapped[Colour | None] = field(default=None)
     level: Mapped[Level] = field(default=Level.LOW)
@@ -136,6 +138,22 @@ class Number(Record[int], name="kit_numbers"):
 
     id: Mapped[int]
     word: Mapped[str | None] = field(default=None)
+
+
+class Legacy(Record[ObjectId], name="kit_legacy", unique=[("twin", "label")]):
+    """Ids that MongoDB made for another program; they are references, too."""
+
+    id: Mapped[ObjectId] = field(default_factory=ObjectId)
+    label: Mapped[str] = field(default="", max_length=40)
+    twin: Mapped[ObjectId | None] = field(default=None, unique=True)
+    before: Mapped[ObjectId | None] = field(default=None, references=lambda: Legacy, check=False)
+
+
+class LegacyChild(Record[ObjectId], name="kit_legacy_children"):
+    """A child by a checked reference."""
+
+    id: Mapped[ObjectId] = field(default_factory=ObjectId)
+    parent: Mapped[ObjectId] = field(references=lambda: Legacy, on_delete="cascade")
 
 
 class Author(Entity, name="kit_authors"):

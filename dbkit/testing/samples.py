@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from dbkit.objectid import ObjectId
 from dbkit.testing.entities import Address, Colour, Level, Place, Zoo
 
 __all__ = ["KINDS", "ODD_KEYS", "Kind", "assert_same", "every_kind", "in_order", "same_json", "shuffled"]
@@ -101,6 +102,14 @@ KINDS: dict[str, Kind] = {
             UUID("80000000-0000-4000-8000-000000000000"), UUID(int=2**128 - 1),
         ),
     ),
+    "objectid": Kind(
+        "legacy",
+        "legacy_n",
+        (
+            ObjectId(bytes(12)), ObjectId("00000000000000000000007f"), ObjectId("5f43a1b2c3d4e5f607182930"),
+            ObjectId("80c3a1b2c3d4e5f607182930"), ObjectId(b"\xff" * 12),
+        ),
+    ),
     "enum of str": Kind("colour", "colour_n", (Colour.BLUE, Colour.GREEN, Colour.RED)),
     "enum of int": Kind("level", "level_n", (Level.LOW, Level.HIGH)),
     "literal": Kind("word", "word_n", ("no", "yes")),
@@ -135,6 +144,7 @@ def every_kind(position: int) -> Zoo:
         span_n=(timedelta(seconds=-1), timedelta(0), timedelta(days=3))[position],
         blob_n=(b"\x00", b"a", b"\xff\xfe")[position],
         ref_n=(UUID(int=1), UUID(int=2), UUID(int=2**127))[position],
+        legacy_n=(ObjectId(bytes(12)), ObjectId(b"a" * 12), ObjectId(b"\xff" * 12))[position],
         colour_n=(Colour.BLUE, Colour.GREEN, Colour.RED)[position],
         level_n=(Level.LOW, Level.HIGH, Level.HIGH)[position],
         word_n=("no", "yes", "yes")[position],

@@ -10,6 +10,7 @@ from uuid import UUID
 from dbkit import (
     Group,
     Mapped,
+    ObjectId,
     View,
     avg,
     count,
@@ -222,6 +223,7 @@ class ZooByEverything(Group[Zoo]):
     clock: Mapped[time | None] = key(Zoo.clock_n)
     span: Mapped[timedelta | None] = key(Zoo.span_n)
     ref: Mapped[UUID | None] = key(Zoo.ref_n)
+    legacy: Mapped[ObjectId | None] = key(Zoo.legacy_n)
     colour: Mapped[Colour | None] = key(Zoo.colour_n)
     level: Mapped[Level | None] = key(Zoo.level_n)
     word: Mapped[Literal["yes", "no"] | None] = key(Zoo.word_n)
@@ -241,6 +243,7 @@ class ZooExtremes(Group[Zoo]):
     on_day: Mapped[date | None] = min_(Zoo.on_day_n)
     clock: Mapped[time | None] = max_(Zoo.clock_n)
     span: Mapped[timedelta | None] = min_(Zoo.span_n)
+    legacies: Mapped[int] = count_distinct(Zoo.legacy_n)
     texts: Mapped[int] = count_distinct(Zoo.text_n)
     flags: Mapped[int] = count_distinct(Zoo.flag_n)
     blobs: Mapped[int] = count_distinct(Zoo.blob_n)

@@ -39,7 +39,7 @@ def test_it_is_true_or_false_and_of_an_entity() -> None:
 
     with pytest.raises(ConfigurationError, match="managed= means nothing"):
 
-        class Base(Entity, managed=False):
+        class Base(Entity, managed=False):  # pyright: ignore[reportUnusedClass]
             pass
 
 

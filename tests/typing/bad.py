@@ -10,7 +10,7 @@ from dbkit.entity import Entity, Record
 from dbkit.fields import Change, Mapped, any_related, field, via
 from dbkit.query import Filter
 from dbkit.views import Group, View, avg, count, day, key, max_, related, sum_
-from models import Address, Org, Post, PostLine, PostStats, User
+from models import Address, Old, Org, Post, PostLine, PostStats, User
 from dbkit import AsyncStores, Stores
 
 
@@ -107,6 +107,7 @@ def stores(db: Stores, user: User) -> None:
     users, orgs = db.store(User), db.store(Org)
     users.get("x")  # E: the id is a UUID
     orgs.get(user.id)  # E: the id is a str
+    db.store(Old).get("5f43a1b2c3d4e5f607182930")  # E: the id is an ObjectId
     users.find(into=PostLine)  # E: a view of another entity
     users.get(user.id, into=PostLine)  # E: a view of another entity
     users.find(user.age == 3)  # E: an instance instead of the class

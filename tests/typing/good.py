@@ -10,7 +10,8 @@ from uuid import UUID
 
 from dbkit.fields import Change, FieldRef, any_related, via
 from dbkit.query import Filter, all_of, any_of
-from models import Address, Org, Post, PostLine, PostStats, Status, User, UserLine, UserWithPosts
+from dbkit.objectid import ObjectId
+from models import Address, Old, Org, Post, PostLine, PostStats, Status, User, UserLine, UserWithPosts
 from dbkit import AsyncStores, Database, Page, Stores, Transaction
 
 
@@ -132,6 +133,17 @@ def stores(db: Stores, user: User) -> None:
     assert_type(orgs.upsert(Org(id="o", title="O"), on=[Org.title, Org.id]), Org)
     assert_type(users.delete(user.id), bool)
     assert_type(users.claim(User.age > 3, changes=[User.age.set(3)], limit=2), list[User])
+
+
+def object_ids(db: Stores, old: Old) -> None:
+    olds = db.store(Old)
+    assert_type(old.id, ObjectId)
+    assert_type(Old.id, FieldRef[ObjectId])
+    assert_type(olds.get(old.id), Old | None)
+    assert_type(olds.get_many([old.id]), dict[ObjectId, Old])
+    assert_type(olds.find(Old.before.in_([ObjectId(), None]), order_by=Old.id.desc()), list[Old])
+    assert_type(olds.update(old.id, Old.before.set(ObjectId())), Old)
+    assert_type(olds.delete(old.id), bool)
 
 
 async def async_stores(db: AsyncStores, user: User) -> None:

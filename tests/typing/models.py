@@ -10,6 +10,7 @@ from uuid import UUID
 
 from dbkit.entity import Embedded, Entity, Record, Versioned
 from dbkit.fields import Mapped, field, via
+from dbkit.objectid import ObjectId
 from dbkit.views import Group, View, avg, count, count_distinct, day, key, max_, min_, related, sum_
 
 
@@ -26,6 +27,11 @@ class Address(Embedded):
 class Org(Record[str], name="orgs"):
     id: Mapped[str] = field(max_length=20)
     title: Mapped[str]
+
+
+class Old(Record[ObjectId], name="old", managed=False):
+    id: Mapped[ObjectId] = field(default_factory=ObjectId)
+    before: Mapped[ObjectId | None] = field(default=None, references=lambda: Old)
 
 
 class User(Entity, name="users"):

@@ -11,12 +11,13 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.sql.elements import Grouping
 
+from dbkit.objectid import ObjectId
 from dbkit.query import Slot
 from dbkit.spec import FieldSpec
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 
 from .. import codecs
-from ..binds import RAW, Binds, Raw
+from ..binds import RAW, Binds, Raw, object_id_bytes
 from ..codecs import Codec
 from .base import OPERATORS, Dialect, Expr, JsonClass, Number, Place, literal
 
@@ -24,6 +25,7 @@ __all__ = ["PostgresDialect"]
 
 _TYPES = {
     Kind.UUID: "uuid",
+    Kind.OBJECT_ID: "bytea",
     # By code point, whatever the database's locale is (SEMANTICS "Values").
     Kind.TEXT: 'text COLLATE "C"',
     Kind.INT: "bigint",
@@ -41,6 +43,7 @@ _TYPES = {
 # As psycopg's registry and casts to arrays name them.
 _SHORT = {
     Kind.UUID: "uuid",
+    Kind.OBJECT_ID: "bytea",
     Kind.TEXT: "text",
     Kind.INT: "int8",
     Kind.FLOAT: "float8",
@@ -62,6 +65,7 @@ _LEAVES = {
     Kind.BOOL: "boolean",
 }
 _ENCODERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.OBJECT_ID: object_id_bytes,
     Kind.TIME: codecs.to_time_microseconds,
     Kind.TIMEDELTA: codecs.to_microseconds,
 }
@@ -107,7 +111,9 @@ class PostgresDialect(Dialect):
             # An enum that gets a new member needs no change of its tables.
             return []
         made: list[str] = []
-        if kind is Kind.TEXT and type.max_length is not None:
+        if kind is Kind.OBJECT_ID:
+            made.append(f"octet_length({column}) = 12")
+        elif kind is Kind.TEXT and type.max_length is not None:
             made.append(f"char_length({column}) <= {type.max_length}")
         elif kind is Kind.BYTES and type.max_length is not None:
             made.append(f"octet_length({column}) <= {type.max_length}")
@@ -146,7 +152,7 @@ class PostgresDialect(Dialect):
         return codecs.json_decoder(type) if type.kind in _JSON else _DECODERS.get(type.kind)
 
     def canonical(self, type: ValueType) -> Codec:
-        return self.decoder(type)
+        return ObjectId if type.kind is Kind.OBJECT_ID else self.decoder(type)
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 

@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql.elements import Grouping
 
+from dbkit.objectid import ObjectId
 from dbkit.query import Slot, json_class
 from dbkit.spec import FieldSpec
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 
 from .. import codecs
-from ..binds import RAW, Binds, Raw, uuid_bytes
+from ..binds import RAW, Binds, Raw, object_id_bytes, uuid_bytes
 from ..codecs import Codec
 from .base import OPERATORS, Dialect, Expr, JsonClass, Number, Place, literal
 
@@ -24,6 +25,7 @@ __all__ = ["SqliteDialect", "remove_equal"]
 
 _TYPES = {
     Kind.UUID: "BLOB",
+    Kind.OBJECT_ID: "BLOB",
     Kind.TEXT: "TEXT",
     Kind.FLOAT: "REAL",
     Kind.DATE: "TEXT",
@@ -34,6 +36,7 @@ _TYPES = {
 }
 _ENCODERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.UUID: uuid_bytes,
+    Kind.OBJECT_ID: object_id_bytes,
     Kind.DATETIME: codecs.to_milliseconds,
     Kind.DATE: date.isoformat,
     Kind.TIME: codecs.to_time_microseconds,
@@ -102,6 +105,8 @@ class SqliteDialect(Dialect):
         made: list[str] = []
         if kind is Kind.UUID:
             made.append(f"length({column}) = 16")
+        elif kind is Kind.OBJECT_ID:
+            made.append(f"length({column}) = 12")
         elif kind in (Kind.TEXT, Kind.BYTES) and type.max_length is not None:
             made.append(f"length({column}) <= {type.max_length}")
         elif kind in (Kind.INT, Kind.DECIMAL):
@@ -153,6 +158,8 @@ class SqliteDialect(Dialect):
     def canonical(self, type: ValueType) -> Codec:
         if type.kind is Kind.UUID:
             return _uuid
+        if type.kind is Kind.OBJECT_ID:
+            return ObjectId
         return bool if type.kind is Kind.BOOL else self.decoder(type)
 
     # -- comparing -----------------------------------------------------------------------------------------------------

@@ -390,7 +390,7 @@ async def every_kind_can_be_a_key(case: AsyncCase) -> None:
             extremes,
             ZooExtremes(
                 text=low.text_n, text_most=high.text_n, integer=low.integer_n, real=high.real_n, money=low.money_n,
-                moment=high.moment_n, on_day=low.on_day_n, clock=high.clock_n, span=low.span_n, texts=2, flags=2, blobs=2,
+                moment=high.moment_n, on_day=low.on_day_n, clock=high.clock_n, span=low.span_n, legacies=2, texts=2, flags=2, blobs=2,
             ),
         )  # fmt: skip
 

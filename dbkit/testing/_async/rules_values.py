@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-from ..entities import Account, Zoo
+from dbkit import DuplicateKey, InvalidInput, ObjectId, ReferenceViolation, any_related, via
+
+from ..entities import Account, Legacy, LegacyChild, Zoo
 from ..kit import rule
 from ..samples import KINDS, assert_same, shuffled
+from ..watch import raises
 from .case import AsyncCase
 from .checks import AsyncLabelled, fill
 
@@ -128,6 +131,67 @@ async def bytes_are_kept(case: AsyncCase) -> None:
 async def uuids_are_ordered_by_their_bytes(case: AsyncCase) -> None:
     """UUIDs come back, and sort by their sixteen bytes, unsigned."""
     await _kind(case, "uuid")
+
+
+@rule("values")
+async def objectids_are_ordered_by_their_bytes(case: AsyncCase) -> None:
+    """ObjectIds come back as dbkit's own values, and sort by their twelve bytes, unsigned."""
+    await _kind(case, "objectid")
+
+
+@rule("values")
+async def objectids_are_ids(case: AsyncCase) -> None:
+    """An ObjectId made by the program, or by MongoDB for another one, is an id, a reference's value and part of a unique key."""
+    first, second, third = ObjectId("0" * 24), ObjectId("5f43a1b2c3d4e5f607182930"), ObjectId("f" * 24)
+    async with case.database(Legacy) as db:
+        store = db.store(Legacy)
+        rows = [
+            Legacy(id=second, label="b", before=first),
+            Legacy(id=first, label="a", twin=third),
+            Legacy(id=third, label="c", before=second),
+        ]
+        for row in rows:
+            assert_same(await store.create(row), row)
+        assert_same(await store.get(second), rows[0])
+        assert list(await store.get_many([third, first])) == [third, first]
+        assert [e.id for e in await store.find(order_by=Legacy.id.desc())] == [third, second, first]
+        assert [e.id for e in await store.find(Legacy.id > first, Legacy.id < third)] == [second]
+        assert [e.id for e in await store.find(Legacy.before.in_([first, None]), order_by=Legacy.id)] == [
+            first,
+            second,
+        ]
+        page = await store.page(order_by=Legacy.id, limit=2)
+        rest = await store.page(order_by=Legacy.id, limit=2, after=page.next_cursor)
+        assert [e.label for e in [*page.items, *rest.items]] == ["a", "b", "c"]
+        with raises(DuplicateKey) as raised:
+            await store.create(Legacy(id=first))
+        assert raised.error.field == "id"
+        with raises(DuplicateKey) as raised:
+            await store.create(Legacy(twin=third))
+        assert raised.error.field == "twin"
+        assert_same((await store.update(second, Legacy.twin.set(first))).twin, first)
+        assert (await store.upsert(Legacy(label="new", twin=first), on=Legacy.twin)).id == second
+        with raises(InvalidInput):
+            await store.find(Legacy.id == cast("Any", str(first)))
+        assert await store.delete(third)
+        assert await store.count() == 2
+        assert Legacy().id < Legacy().id
+
+
+@rule("references", needs=("checked_references", "views"))
+async def objectids_lead_to_parents(case: AsyncCase) -> None:
+    """A reference by an ObjectId is checked, joined and cascades as any other."""
+    async with case.database(Legacy, LegacyChild) as db:
+        parents, children = db.store(Legacy), db.store(LegacyChild)
+        parent = await parents.create(Legacy(label="p"))
+        made = [await children.create(LegacyChild(parent=parent.id)) for _ in range(2)]
+        with raises(ReferenceViolation):
+            await children.create(LegacyChild(parent=ObjectId("0" * 24)))
+        found = await children.find(via(LegacyChild.parent, Legacy.label) == "p", order_by=LegacyChild.id)
+        assert [e.id for e in found] == [e.id for e in made]
+        assert await parents.count(any_related(LegacyChild.parent)) == 1
+        assert await parents.delete(parent.id)
+        assert await children.count() == 0
 
 
 @rule("values")

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-from ..entities import Account, Zoo
+from dbkit import DuplicateKey, InvalidInput, ObjectId, ReferenceViolation, any_related, via
+
+from ..entities import Account, Legacy, LegacyChild, Zoo
 from ..kit import rule
 from ..samples import KINDS, assert_same, shuffled
+from ..watch import raises
 from .case import Case
 from .checks import Labelled, fill
 
@@ -129,6 +132,67 @@ def bytes_are_kept(case: Case) -> None:
 def uuids_are_ordered_by_their_bytes(case: Case) -> None:
     """UUIDs come back, and sort by their sixteen bytes, unsigned."""
     _kind(case, "uuid")
+
+
+@rule("values")
+def objectids_are_ordered_by_their_bytes(case: Case) -> None:
+    """ObjectIds come back as dbkit's own values, and sort by their twelve bytes, unsigned."""
+    _kind(case, "objectid")
+
+
+@rule("values")
+def objectids_are_ids(case: Case) -> None:
+    """An ObjectId made by the program, or by MongoDB for another one, is an id, a reference's value and part of a unique key."""
+    first, second, third = ObjectId("0" * 24), ObjectId("5f43a1b2c3d4e5f607182930"), ObjectId("f" * 24)
+    with case.database(Legacy) as db:
+        store = db.store(Legacy)
+        rows = [
+            Legacy(id=second, label="b", before=first),
+            Legacy(id=first, label="a", twin=third),
+            Legacy(id=third, label="c", before=second),
+        ]
+        for row in rows:
+            assert_same(store.create(row), row)
+        assert_same(store.get(second), rows[0])
+        assert list(store.get_many([third, first])) == [third, first]
+        assert [e.id for e in store.find(order_by=Legacy.id.desc())] == [third, second, first]
+        assert [e.id for e in store.find(Legacy.id > first, Legacy.id < third)] == [second]
+        assert [e.id for e in store.find(Legacy.before.in_([first, None]), order_by=Legacy.id)] == [
+            first,
+            second,
+        ]
+        page = store.page(order_by=Legacy.id, limit=2)
+        rest = store.page(order_by=Legacy.id, limit=2, after=page.next_cursor)
+        assert [e.label for e in [*page.items, *rest.items]] == ["a", "b", "c"]
+        with raises(DuplicateKey) as raised:
+            store.create(Legacy(id=first))
+        assert raised.error.field == "id"
+        with raises(DuplicateKey) as raised:
+            store.create(Legacy(twin=third))
+        assert raised.error.field == "twin"
+        assert_same((store.update(second, Legacy.twin.set(first))).twin, first)
+        assert (store.upsert(Legacy(label="new", twin=first), on=Legacy.twin)).id == second
+        with raises(InvalidInput):
+            store.find(Legacy.id == cast("Any", str(first)))
+        assert store.delete(third)
+        assert store.count() == 2
+        assert Legacy().id < Legacy().id
+
+
+@rule("references", needs=("checked_references", "views"))
+def objectids_lead_to_parents(case: Case) -> None:
+    """A reference by an ObjectId is checked, joined and cascades as any other."""
+    with case.database(Legacy, LegacyChild) as db:
+        parents, children = db.store(Legacy), db.store(LegacyChild)
+        parent = parents.create(Legacy(label="p"))
+        made = [children.create(LegacyChild(parent=parent.id)) for _ in range(2)]
+        with raises(ReferenceViolation):
+            children.create(LegacyChild(parent=ObjectId("0" * 24)))
+        found = children.find(via(LegacyChild.parent, Legacy.label) == "p", order_by=LegacyChild.id)
+        assert [e.id for e in found] == [e.id for e in made]
+        assert parents.count(any_related(LegacyChild.parent)) == 1
+        assert parents.delete(parent.id)
+        assert children.count() == 0
 
 
 @rule("values")

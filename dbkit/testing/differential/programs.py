@@ -12,6 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from dbkit import ObjectId
+
 __all__ = ["Block", "Program", "programs"]
 
 
@@ -100,6 +102,7 @@ _SPANS = [
     timedelta(days=100_000),
 ]
 _BYTES = [b"", b"\0", b"a", b"ab", b"\xff"]
+_OBJECT_IDS = [ObjectId(digits * 12) for digits in ("00", "7f", "80", "ff")]
 _JSON: list[Any] = [None, True, False, 0, 1, 1.0, 1.5, "1", "a", "", [1], {"k": 1}]
 
 
@@ -157,6 +160,7 @@ _FIELDS: dict[str, tuple[st.SearchStrategy[str], bool]] = {
     "at": (_of(_TIMES), True),
     "span": (_of(_SPANS), True),
     "raw": (_of(_BYTES), True),
+    "old": (_of(_OBJECT_IDS), True),
     "colour": (st.sampled_from(["Colour.RED", "Colour.GREEN", "Colour.BLUE"]), True),
     "size": (_of([1, 2, 3]), False),
     "tags": (_lists, False),
@@ -165,7 +169,7 @@ _FIELDS: dict[str, tuple[st.SearchStrategy[str], bool]] = {
     "place": (_places, True),
     "owner_id": (_owners, True),
 }
-_ORDERED = ["id", "n", "m", "f", "d", "e", "s", "t", "w", "on", "at", "span", "size"]
+_ORDERED = ["id", "n", "m", "f", "d", "e", "s", "t", "w", "on", "at", "span", "old", "size"]
 _EQUAL_ONLY = ["b", "raw", "colour", "owner_id"]
 _ids = st.sampled_from([str(n) for n in range(6)])
 

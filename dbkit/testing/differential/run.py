@@ -19,7 +19,7 @@ from uuid import UUID
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
-from dbkit import Database, Page, Store, any_related, connect, everything, via
+from dbkit import Database, ObjectId, Page, Store, any_related, connect, everything, via
 from dbkit.testing.servers import missing_is_failure
 from dbkit.testing.stores import DEFAULT_STORES, NotRun, Shelf, labels
 
@@ -85,7 +85,7 @@ class _Clock:
 
 _NAMES: dict[str, Any] = {
     **{name: value for name, value in vars(world).items() if isinstance(value, type)},
-    **{t.__name__: t for t in (Decimal, datetime, date, time, timedelta, UUID)},
+    **{t.__name__: t for t in (Decimal, datetime, date, time, timedelta, UUID, ObjectId)},
     **{f.__name__: f for f in (walk, via, any_related, everything)},
     "UTC": UTC,
     "ID": IDS,

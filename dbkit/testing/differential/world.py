@@ -13,6 +13,7 @@ from dbkit import (
     Entity,
     Group,
     Mapped,
+    ObjectId,
     Record,
     Versioned,
     View,
@@ -75,6 +76,7 @@ class Thing(Record[int], name="diff_things", unique=[("s", "m")], indexes=[("t",
     at: Mapped[time | None] = field(default=None)
     span: Mapped[timedelta | None] = field(default=None)
     raw: Mapped[bytes | None] = field(default=None, max_length=16)
+    old: Mapped[ObjectId | None] = field(default=None)
     colour: Mapped[Colour | None] = field(default=None)
     size: Mapped[Literal[1, 2, 3]] = field(default=1)
     tags: Mapped[list[str]] = field(default_factory=list)
