@@ -25,6 +25,8 @@ from dbkit.objectid import ObjectId
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 
 __all__ = [
+    "EPOCH",
+    "MILLISECOND",
     "Codec",
     "chain",
     "from_milliseconds",
@@ -47,8 +49,8 @@ __all__ = [
 
 Codec = Callable[[Any], Any] | None
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 # Scaling is exact only when the context is: a program may have set its own to five digits.
 _EXACT = Context(prec=60)
@@ -71,12 +73,13 @@ def optional(codec: Codec) -> Codec:
 
 def to_milliseconds(value: datetime) -> int:
     """Return the milliseconds since 1970; canonical datetimes have no smaller part."""
-    return (value - _EPOCH) // _MILLISECOND
+    return (value - EPOCH) // MILLISECOND
 
 
 def from_milliseconds(value: int) -> datetime:
     """Return the datetime, in UTC. By a timedelta: `fromtimestamp` takes a float, which is too coarse after 2242."""
-    return _EPOCH + timedelta(0, 0, 0, value)
+    # Exact, and half the time of timedelta(milliseconds=value): each row of a page has two of them.
+    return EPOCH + value * MILLISECOND
 
 
 def to_time_microseconds(value: time) -> int:

@@ -154,6 +154,10 @@ def _or_null(found: Expr, places: Sequence[Place], holds_for_null: bool) -> Expr
     return found
 
 
+def _is_certain(reference: FieldSpec) -> bool:
+    return reference.reference is not None and reference.reference.check and not reference.type.nullable
+
+
 class Scope(Conditions):
     """The rows of an entity in one FROM, and the parents that are joined to them.
 
@@ -192,7 +196,9 @@ class Scope(Conditions):
             child = self.row(references[:-1])
             found = self._alias_of(references[-1])
             self._parents[key] = found
-            self.source = self.source.outerjoin(found, _link(child, references[-1], found))
+            link = _link(child, references[-1], found)
+            # The foreign key says that the parent is there: then the planner may begin with it.
+            self.source = self.source.join(found, link, isouter=not all(map(_is_certain, references)))
         return found
 
     def _alias_of(self, reference: FieldSpec) -> FromClause:

@@ -63,7 +63,12 @@ class Compiler:
 
     def find(self, query: Find) -> reads.FindPlan:
         """Return the plan of a find or a page."""
-        return self._plan(query, lambda: reads.find(self.tables, self.reader(query.read), query.slotted()))
+        found: reads.FindPlan | None = self._plans.get(
+            query.shape
+        )  # as `_kept`, in place: this is the hot one
+        return found or self._plan(
+            query, lambda: reads.find(self.tables, self.reader(query.read), query.slotted())
+        )
 
     def count(self, query: Count) -> Text:
         """Return the statement of a count."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from dbkit.errors import OutOfRange, StoredDataInvalid
 from dbkit.query import GroupBy, Order, Path
-from dbkit.spec import Aggregate, GroupKey, GroupSpec
+from dbkit.spec import Aggregate, FieldSpec, GroupKey, GroupSpec
 from dbkit.values import Kind, ValueType, exact_average, explain_validation
 
 from .binds import Binds, Text
@@ -36,14 +36,13 @@ class GroupPlan:
 
     text: Text
     spec: GroupSpec
-    figures: tuple[tuple[str, int, int, Figure], ...]
-    """Of each field of the result: its name, where its raw values start and end, what makes them the value."""
+    displays: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]]
+    """Makes the rows dicts by the names of the result's fields."""
 
     def instances(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Return the results as instances of the group's class."""
-        found = [{name: figure(row[start:end]) for name, start, end, figure in self.figures} for row in rows]
         try:
-            made: list[Any] = self.spec.validator.validate_python(found)
+            made: list[Any] = self.spec.validator.validate_python(self.displays(rows))
         except ValidationError as error:
             where, message = explain_validation(error)
             field = str(where[1]) if len(where) > 1 else None
@@ -67,39 +66,113 @@ class _Having(Conditions):
         return self._places[path.field.token]
 
 
+class _Figures:
+    """What is selected, and what makes the result's fields of it."""
+
+    def __init__(self) -> None:
+        self.columns: list[Expr] = []
+        self.places: dict[int, Sequence[Place]] = {}
+        self._items: list[str] = []
+        self._globals: dict[str, Any] = {}
+
+    def add(self, field: FieldSpec, found: Sequence[Place], figure: Figure) -> None:
+        """Select the places of a field."""
+        self.places[field.token] = found
+        raw = [f"a{len(self.columns) + n}" for n in range(len(found))]
+        self.columns.extend(place.expr for place in found)
+        value = raw[0]
+        if figure is not _first:
+            self._globals[f"f{len(self._items)}"] = figure
+            value = f"f{len(self._items)}(({', '.join(raw)},))"
+        self._items.append(f"{field.name!r}: {value}")
+
+    def displays(self) -> Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]]:
+        """Return the function that makes rows dicts: one literal display, as in `rows`."""
+        names = ", ".join(f"a{n}" for n in range(len(self.columns)))
+        source = f"lambda rows: [{{{', '.join(self._items)}}} for ({names},) in rows]"
+        made: Callable[[Sequence[Sequence[Any]]], list[dict[str, Any]]] = eval(source, self._globals)  # noqa: S307  # declared names only
+        return made
+
+
 def group(tables: Tables, query: GroupBy) -> GroupPlan:
-    """Compile a slotted `GroupBy`."""
+    """Compile a slotted `GroupBy`.
+
+    A key of a parent decides nothing where its reference is a key itself: such parents are joined with the groups, not with
+    the rows, of which there are more.
+    """
     binds = Binds()
     spec = query.group
     scope = Scope(tables, binds, spec.entity, tables.of(spec.entity))
-    places: dict[int, Sequence[Place]] = {}
-    columns: list[Expr] = []
-    figures: list[tuple[str, int, int, Figure]] = []
-
-    def add(token: int, name: str, found: Sequence[Place], figure: Figure) -> None:
-        places[token] = found
-        figures.append((name, len(columns), len(columns) + len(found), figure))
-        columns.extend(place.expr for place in found)
-
-    for key in spec.keys:
-        place, codec = _key(scope, key)
-        add(key.field.token, key.field.name, [place], _single(codec))
-    grouped = list(columns)
-    for aggregate in spec.aggregates:
-        found, figure = _aggregate(scope, aggregate)
-        add(aggregate.field.token, aggregate.field.name, found, figure)
+    own = {key.path.field.token for key in spec.keys if key.path.is_own_field and key.period is None}
+    later = [key for key in spec.keys if key.path.references and key.path.references[0].token in own]
+    grouped = [key for key in spec.keys if key not in later]
+    keys = {key.field.token: _key(scope, key) for key in grouped}
+    aggregates = [(each.field, *_aggregate(scope, each)) for each in spec.aggregates]
     where = [] if query.where is None else [scope.condition(query.where)]
-    statement = sa.select(*columns).select_from(scope.source).where(*where)
-    if grouped:
-        statement = statement.group_by(*grouped)
-    if query.having is not None:
-        statement = statement.having(_Having(binds, scope, places).condition(query.having))
+    by = [place.expr for place, _ in keys.values()]
+    if later:
+        scope, keys, aggregates = _grouped(scope, where, grouped, keys, aggregates)
+        keys |= {key.field.token: _key(scope, key) for key in later}
+    figures = _Figures()
+    for key in spec.keys:
+        place, codec = keys[key.field.token]
+        figures.add(key.field, [place], _single(codec))
+    for field, found, figure in aggregates:
+        figures.add(field, found, figure)
+    having = None if query.having is None else _Having(binds, scope, figures.places).condition(query.having)
+    statement = sa.select(*figures.columns).select_from(scope.source)
+    if later:
+        statement = statement if having is None else statement.where(having)
+    else:
+        statement = statement.where(*where).group_by(*by)
+        statement = statement if having is None else statement.having(having)
     # Without keys there is one row, and no order.
-    if grouped:
-        statement = statement.order_by(*_sort_keys(tables, query.order, places))
+    if spec.keys:
+        statement = statement.order_by(*_sort_keys(tables, query.order, figures.places))
     if query.limit is not None:
         statement = statement.limit(binds.one(query.limit))
-    return GroupPlan(binds.compile(statement, tables.dialect.core), spec, tuple(figures))
+    return GroupPlan(binds.compile(statement, tables.dialect.core), spec, figures.displays())
+
+
+_Aggregates = list[tuple[FieldSpec, Sequence[Place], Figure]]
+_Keys = dict[int, tuple[Place, Codec]]
+
+
+def _grouped(
+    scope: Scope, where: Sequence[Expr], grouped: Sequence[GroupKey], keys: _Keys, aggregates: _Aggregates
+) -> tuple[Scope, _Keys, _Aggregates]:
+    """Return a scope whose rows are the groups, and where keys and figures are in it."""
+    columns: list[Expr] = []
+
+    def column(place: Place, name: str) -> str:
+        columns.append(place.expr.label(name))
+        return name
+
+    names: dict[int, str] = {}
+    for n, key in enumerate(grouped):
+        # By its own name a reference is joined by; no declared name holds a dollar.
+        name = key.path.field.stored
+        if key.path.references or key.path.inside or key.period is not None or name in names.values():
+            name = f"key${n}"
+        names[key.field.token] = column(keys[key.field.token][0], name)
+    figures = [
+        [column(place, f"figure${n}${part}") for part, place in enumerate(found)]
+        for n, (_, found, _) in enumerate(aggregates)
+    ]
+    by = [place.expr for place, _ in keys.values()]
+    inner = sa.select(*columns).select_from(scope.source).where(*where).group_by(*by).subquery("groups$")
+    outer = Scope(scope.tables, scope.binds, scope.entity, inner)
+    return (
+        outer,
+        {
+            token: (replace(place, expr=inner.c[names[token]]), codec)
+            for token, (place, codec) in keys.items()
+        },
+        [
+            (field, [replace(p, expr=inner.c[name]) for p, name in zip(found, made, strict=True)], figure)
+            for (field, found, figure), made in zip(aggregates, figures, strict=True)
+        ],
+    )
 
 
 def _sort_keys(tables: Tables, order: Sequence[Order], places: dict[int, Sequence[Place]]) -> list[Expr]:

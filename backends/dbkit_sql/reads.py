@@ -251,7 +251,7 @@ def _joined(parents: Any, scope: Scope, on: Expr) -> Any:
         source = source.left
     made = parents.join(scope.table, on)
     for join in reversed(joins):
-        made = made.outerjoin(join.right, join.onclause)
+        made = made.join(join.right, join.onclause, isouter=join.isouter)
     return made
 
 

@@ -25,6 +25,9 @@ Row = tuple[Any, ...]
 Children = Mapping[Any, list[dict[str, Any]]]
 Build = Callable[..., list[dict[str, Any]]]
 
+# Written out in each row's display: a call costs as much as what it does.
+_INLINE: dict[Any, str] = {codecs.from_milliseconds: "epoch + {} * millisecond"}
+
 
 def container_of(path: Path) -> ValueType:
     """Return the type of what holds the path's last step: for a dict's key, the dict's."""
@@ -46,7 +49,7 @@ class RowReader:
         self.relations: list[tuple[Relation, int]] = []
         self._dialect = dialect
         self._decoders: list[Codec] = []
-        self._globals: dict[str, Any] = {"none": {}}
+        self._globals: dict[str, Any] = {"epoch": codecs.EPOCH, "millisecond": codecs.MILLISECOND}
         self._positions: dict[Any, int] = {}
         self._source = self._display(read, read.entity, ())
         self._builds: dict[int, Build] = {}
@@ -77,8 +80,11 @@ class RowReader:
         decode = self._decoders[position]
         if decode is None:
             return f"a{position}"
-        self._globals[f"d{position}"] = decode
-        made = f"d{position}(a{position})"
+        if decode in _INLINE:
+            made = _INLINE[decode].format(f"a{position}")
+        else:
+            self._globals[f"d{position}"] = decode
+            made = f"d{position}(a{position})"
         return f"(None if a{position} is None else {made})" if path.type.nullable else made
 
     def _position(self, path: Path) -> int:
@@ -94,13 +100,12 @@ class RowReader:
         return self._positions.get(path.shape)
 
     def _build(self, width: int) -> Build:
-        build = self._builds.get(width)
-        if build is None:
-            names = [f"a{n}" for n in range(len(self.paths))]
-            names += ["_"] * (width - len(names))
-            relations = "".join(f", r{n}" for n in range(len(self.relations)))
-            source = f"lambda rows{relations}: [{self._source} for ({', '.join(names)},) in rows]"
-            build = self._builds[width] = eval(source, self._globals)  # noqa: S307  # declared names only
+        names = [f"a{n}" for n in range(len(self.paths))]
+        names += ["_"] * (width - len(names))
+        relations = "".join(f", r{n}" for n in range(len(self.relations)))
+        source = f"lambda rows{relations}: [{self._source} for ({', '.join(names)},) in rows]"
+        build: Build = eval(source, self._globals)  # noqa: S307  # declared names only
+        self._builds[width] = build
         return build
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -109,8 +114,10 @@ class RowReader:
         """Return the rows as dicts that the view's validator takes; *children* by id, for each relation."""
         if not rows:
             return []
+        width = len(rows[0])
+        build = self._builds.get(width) or self._build(width)
         try:
-            return self._build(len(rows[0]))(rows, *children)
+            return build(rows, *children)
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise self._undecodable(rows) from error
 

@@ -77,6 +77,14 @@ class PostsByUser(Group[Post]):
     mean: Mapped[Decimal | None] = avg(Post.likes)
 
 
+class PostsOfEach(Group[Post]):
+    """The reference is a key itself: the parents are joined with the groups."""
+
+    user_id: Mapped[UUID] = key(Post.user_id)
+    name: Mapped[str] = key(via(Post.user_id, User.name))
+    posts: Mapped[int] = count()
+
+
 ENTITIES = [User, Post, Note]
 
 

@@ -28,6 +28,7 @@ from tests.sql.entities import (
     Post,
     PostLine,
     PostsByUser,
+    PostsOfEach,
     User,
     UserWithPosts,
     find,
@@ -96,6 +97,12 @@ def _statements(c: Compiler) -> Iterator[tuple[str, str]]:
         "group(…)",
         c.group(
             group_query(POST, PostsByUser, (), PostsByUser.likes > 3, PostsByUser.likes.desc(), 10)
+        ).text.text,
+    )
+    yield (
+        "group(…) by a reference and its parent",
+        c.group(
+            group_query(POST, PostsOfEach, (Post.likes > 1,), PostsOfEach.posts > 3, PostsOfEach.name, None)
         ).text.text,
     )
     yield "insert", c.insert(Insert(POST, (ID, NOW, NOW, ID, "t", 1))).text.text

@@ -144,7 +144,7 @@ SELECT (SELECT count(*) AS count_1 FROM users) AS anon_1, (SELECT count(*) AS co
 SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes FROM posts WHERE posts.id = %s;
 
 -- find(into=PostLine)
-SELECT posts.title, users$1.name, posts.likes, posts.id FROM posts LEFT OUTER JOIN users AS users$1 ON posts.user_id = users$1.id WHERE posts.likes >= %s ORDER BY posts.likes DESC, posts.id DESC LIMIT %s OFFSET %s;
+SELECT posts.title, users$1.name, posts.likes, posts.id FROM posts JOIN users AS users$1 ON posts.user_id = users$1.id WHERE posts.likes >= %s ORDER BY posts.likes DESC, posts.id DESC LIMIT %s OFFSET %s;
 
 -- related(Post, …)
 SELECT children.c0, children.c1, children.c2, children.c3, children.c4, children.c5, anon_1.id FROM unnest(CAST(%s AS uuid[])) AS anon_1(id) JOIN LATERAL (SELECT child.id AS c0, child.created_at AS c1, child.updated_at AS c2, child.user_id AS c3, child.title AS c4, child.likes AS c5 FROM posts AS child WHERE child.user_id = anon_1.id AND child.likes > %s ORDER BY child.likes DESC, child.id DESC LIMIT 2) AS children ON true ORDER BY children.c5 DESC, children.c0 DESC;
@@ -159,7 +159,10 @@ SELECT anon_1.c0, anon_1.c1, anon_1.c2, anon_1.c3, anon_1.c4, anon_1.c5 FROM (SE
 SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes FROM posts WHERE posts.id < %s ORDER BY posts.id DESC LIMIT %s;
 
 -- group(…)
-SELECT users$1.name, count(*) AS count_1, CAST(coalesce(sum(posts.likes), 0) AS numeric) AS coalesce_1, CAST(coalesce(sum(posts.likes), 0) AS numeric) AS coalesce_2, count(posts.likes) AS count_2 FROM posts LEFT OUTER JOIN users AS users$1 ON posts.user_id = users$1.id GROUP BY users$1.name HAVING CAST(coalesce(sum(posts.likes), 0) AS numeric) > %s ORDER BY CAST(coalesce(sum(posts.likes), 0) AS numeric) DESC, users$1.name LIMIT %s;
+SELECT users$1.name, count(*) AS count_1, CAST(coalesce(sum(posts.likes), 0) AS numeric) AS coalesce_1, CAST(coalesce(sum(posts.likes), 0) AS numeric) AS coalesce_2, count(posts.likes) AS count_2 FROM posts JOIN users AS users$1 ON posts.user_id = users$1.id GROUP BY users$1.name HAVING CAST(coalesce(sum(posts.likes), 0) AS numeric) > %s ORDER BY CAST(coalesce(sum(posts.likes), 0) AS numeric) DESC, users$1.name LIMIT %s;
+
+-- group(…) by a reference and its parent
+SELECT groups$.user_id, users$1.name, groups$.figure$0$0 FROM (SELECT posts.user_id AS user_id, count(*) AS figure$0$0 FROM posts WHERE posts.likes > %s GROUP BY posts.user_id) AS groups$ JOIN users AS users$1 ON groups$.user_id = users$1.id WHERE groups$.figure$0$0 > %s ORDER BY users$1.name, groups$.user_id LIMIT %s;
 
 -- insert
 INSERT INTO posts (id, created_at, updated_at, user_id, title, likes) VALUES (%s, %s, %s, %s, %s, %s);

@@ -155,7 +155,7 @@ SELECT (SELECT count(*) AS count_1 FROM users) AS anon_1, (SELECT count(*) AS co
 SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes FROM posts WHERE posts.id = ?;
 
 -- find(into=PostLine)
-SELECT posts.title, users$1.name, posts.likes, posts.id FROM posts LEFT OUTER JOIN users AS users$1 ON posts.user_id = users$1.id WHERE posts.likes >= ? ORDER BY posts.likes DESC, posts.id DESC LIMIT ? OFFSET ?;
+SELECT posts.title, users$1.name, posts.likes, posts.id FROM posts JOIN users AS users$1 ON posts.user_id = users$1.id WHERE posts.likes >= ? ORDER BY posts.likes DESC, posts.id DESC LIMIT ? OFFSET ?;
 
 -- related(Post, …)
 WITH _dbkit_parents(id) AS (VALUES (?), (?)) SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes, _dbkit_parents.id AS id_1 FROM _dbkit_parents JOIN posts ON posts.id IN (SELECT chosen.id FROM posts AS chosen WHERE chosen.user_id = _dbkit_parents.id AND chosen.likes > ? ORDER BY chosen.likes DESC, chosen.id DESC LIMIT 2 OFFSET ?) ORDER BY posts.likes DESC, posts.id DESC;
@@ -170,7 +170,10 @@ SELECT notes.id AS c0, notes.created_at AS c1, notes.updated_at AS c2, notes.use
 SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes FROM posts WHERE posts.id < ? ORDER BY posts.id DESC LIMIT ? OFFSET ?;
 
 -- group(…)
-SELECT users$1.name, count(*) AS count_1, coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0) AS coalesce_1, coalesce(sum(posts.likes & 4294967295) & 4294967295, 0) AS coalesce_2, coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0) AS coalesce_3, coalesce(sum(posts.likes & 4294967295) & 4294967295, 0) AS coalesce_4, count(posts.likes) AS count_2 FROM posts LEFT OUTER JOIN users AS users$1 ON posts.user_id = users$1.id GROUP BY users$1.name HAVING (coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0), coalesce(sum(posts.likes & 4294967295) & 4294967295, 0)) > (?, ?) ORDER BY coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0) DESC, coalesce(sum(posts.likes & 4294967295) & 4294967295, 0) DESC, users$1.name LIMIT ? OFFSET ?;
+SELECT users$1.name, count(*) AS count_1, coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0) AS coalesce_1, coalesce(sum(posts.likes & 4294967295) & 4294967295, 0) AS coalesce_2, coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0) AS coalesce_3, coalesce(sum(posts.likes & 4294967295) & 4294967295, 0) AS coalesce_4, count(posts.likes) AS count_2 FROM posts JOIN users AS users$1 ON posts.user_id = users$1.id GROUP BY users$1.name HAVING (coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0), coalesce(sum(posts.likes & 4294967295) & 4294967295, 0)) > (?, ?) ORDER BY coalesce(sum(posts.likes >> 32) + (sum(posts.likes & 4294967295) >> 32), 0) DESC, coalesce(sum(posts.likes & 4294967295) & 4294967295, 0) DESC, users$1.name LIMIT ? OFFSET ?;
+
+-- group(…) by a reference and its parent
+SELECT groups$.user_id, users$1.name, groups$.figure$0$0 FROM (SELECT posts.user_id AS user_id, count(*) AS figure$0$0 FROM posts WHERE posts.likes > ? GROUP BY posts.user_id) AS groups$ JOIN users AS users$1 ON groups$.user_id = users$1.id WHERE groups$.figure$0$0 > ? ORDER BY users$1.name, groups$.user_id LIMIT ? OFFSET ?;
 
 -- insert
 INSERT INTO posts (id, created_at, updated_at, user_id, title, likes) VALUES (?, ?, ?, ?, ?, ?);
@@ -188,7 +191,7 @@ UPDATE users SET version=CASE WHEN (typeof((users.version + CAST(? AS INTEGER)))
 UPDATE users SET version=CASE WHEN (typeof((users.version + CAST(? AS INTEGER))) = 'real') THEN 'out of range' ELSE (users.version + CAST(? AS INTEGER)) END, updated_at=?, tags=CASE WHEN (users.tags IS NOT NULL) THEN dbkit_remove(users.tags, ?) END WHERE users.id = ? RETURNING id, version, created_at, updated_at, name, email, age, balance, rate, tags, extra, address;
 
 -- update_many(via(…) != 'x')
-UPDATE posts SET updated_at=?, likes=CASE WHEN (typeof((posts.likes + CAST(? AS INTEGER))) = 'real') THEN 'out of range' ELSE (posts.likes + CAST(? AS INTEGER)) END WHERE posts.id IN (SELECT posts$2.id FROM posts AS posts$2 LEFT OUTER JOIN users AS users$3 ON posts$2.user_id = users$3.id WHERE users$3.name != ? LIMIT 10001 OFFSET ?);
+UPDATE posts SET updated_at=?, likes=CASE WHEN (typeof((posts.likes + CAST(? AS INTEGER))) = 'real') THEN 'out of range' ELSE (posts.likes + CAST(? AS INTEGER)) END WHERE posts.id IN (SELECT posts$2.id FROM posts AS posts$2 JOIN users AS users$3 ON posts$2.user_id = users$3.id WHERE users$3.name != ? LIMIT 10001 OFFSET ?);
 
 -- delete(id)
 DELETE FROM notes WHERE notes.id = ?;
