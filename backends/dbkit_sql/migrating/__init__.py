@@ -1,0 +1,1 @@
+"""The migration stores of SQLite and PostgreSQL."""
