@@ -11,10 +11,9 @@ def main() -> int:
     """Run the command and return its exit code; without its extra, say how to install it."""
     try:
         from .app import run
-    except ImportError as error:
-        print(
-            f"the dbkit command needs {error.name}: pip install 'dbkit-stores[cli]'",
-            file=sys.stderr,
-        )
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in {"typer", "rich"}:
+            raise
+        sys.stderr.write(f"the dbkit command needs {error.name}: pip install 'dbkit-stores[cli]'\n")
         return 2
     return run()

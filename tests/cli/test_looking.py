@@ -1,0 +1,129 @@
+"""`doctor`, `explain`, `shell`, `demo`: what they say, on every store."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbkit import FLAGS, connect
+from dbkit.blog import Post, User
+from dbkit.cli.doctor import owners
+from dbkit.cli.shell import store_name
+
+from .conftest import Command
+
+
+def test_doctor_says_who_answers_and_what_it_keeps(dbkit: Command, url: str) -> None:
+    found = dbkit.json("doctor", "--url", url, "--entities", dbkit.entities)
+    with connect(url, entities=[User, Post]) as db:
+        assert found["server"] == {
+            "name": db.server.name,
+            "version": db.server.version,
+            "is_surrogate": db.server.is_surrogate,
+        }
+        assert {name: said["yes"] for name, said in found["features"].items()} == {
+            flag.name: answer.yes for flag, answer in db.features
+        }
+    assert found["features_are"] == "probed"
+    assert found["features"].keys() == FLAGS.keys()
+    assert found["entities"] == ["User", "Post"]
+    assert found["problems"] == []
+    assert found["topology"]
+    assert found["driver"]
+    text = dbkit.done("doctor", "--url", url)
+    for name in FLAGS:
+        assert name in text
+
+
+def test_doctor_names_what_the_entities_need_and_the_store_has_not(
+    dbkit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = dbkit.json("doctor", "--url", "memory://x:1", "--entities", dbkit.entities, code=2)
+    assert found["error"] == "BadURL"
+
+
+def test_doctor_without_a_url_says_what_is_installed(dbkit: Command) -> None:
+    found = dbkit.json("doctor")
+    assert found["installed"]["pydantic"]
+    assert (found["url"], found["features"], found["problems"]) == (None, {}, [])
+
+
+def test_two_distributions_that_own_the_name(dbkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert owners(lambda: {"dbkit": ["dbkit", "dbkit-stores"]}) == ["dbkit", "dbkit-stores"]
+    assert owners() == ["dbkit-stores"]
+    monkeypatch.setattr("dbkit.cli.doctor.owners", lambda: ["dbkit", "dbkit-stores"])
+    assert "pip uninstall dbkit dbkit-stores, then pip install dbkit-stores" in dbkit.done("doctor", code=1)
+
+
+def test_explain_shows_the_statement_and_the_plan(dbkit: Command, url: str) -> None:
+    with connect(url, entities=[User, Post]) as db:
+        db.create_schema()
+    arguments = ["explain", "posts", "--url", url, "--entities", dbkit.entities]
+    found = dbkit.json(*arguments, "--where", "title^=On", "--order-by", "-created_at", "--limit", "3")
+    assert (found["entity"], found["verb"]) == ("Post", "find")
+    assert "title" in found["statement"]
+    assert found.keys() >= {"indexes", "scans", "sorted_in_memory", "examined", "server"}
+    assert "sorted in memory" in dbkit.done(*arguments, "--verb", "page")
+    assert dbkit.json(*arguments, "--verb", "count", "--raw")["raw"]
+
+
+@pytest.mark.parametrize(
+    ("entity", "conditions"),
+    [
+        ("User", ["username=ada", "bio is null", "email~=ADA@example.org"]),
+        ("User", ["bio is not null", "username*=d", "username!=x", "created_at>=2024-05-01T00:00:00Z"]),
+        ("Post", ["user_id.username^=a", "user_id=01a20ac7-61ef-7036-9865-b017dd288f19"]),
+        ("Shop", ["address.city=Köln", "extra.source=ads", "extra.rank>3", "open_on<=4", "open_on<9"]),
+    ],
+)
+def test_conditions(entity: str, conditions: list[str], dbkit: Command) -> None:
+    options = [part for condition in conditions for part in ("--where", condition)]
+    entities = f"{dbkit.models}:WITH_SHOP"
+    assert dbkit.done("explain", entity, *options, "--url", "memory://", "--entities", entities)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["Users"], "did you mean 'User'?"),
+        (["User", "--where", "username"], "a condition cannot be read"),
+        (["User", "--where", "__import__('os').system('x')=1"], "a condition cannot be read"),
+        (["User", "--where", "created_at>yesterday"], "is no datetime"),
+        (["User", "--where", "username.first=x"], "leads nowhere"),
+        (["User", "--order-by", "-nme"], "no field 'nme'"),
+        (["User", "--verb", "count", "--limit", "3"], "no order and no limit"),
+        (["User", "--verb", "delete_many"], "Invalid value"),
+        (["User", "--limit", "0"], "Invalid value"),
+    ],
+)
+def test_what_cannot_be_explained(arguments: list[str], said: str, dbkit: Command) -> None:
+    result = dbkit("explain", *arguments, "--url", "memory://", "--entities", dbkit.entities)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_shell_has_the_stores_ready(dbkit: Command) -> None:
+    typed = (
+        'ada = users.create(User(username="ada", email="a@b.cd"))\nprint(users.count(), posts.count(), db)\n'
+    )
+    result = dbkit("shell", "--plain", "--url", "memory://", "--entities", dbkit.entities, typed=typed)
+    assert result.exit_code == 0, result.output
+    assert "1 0 <Database memory://>" in result.stdout
+    assert "the store of Post" in result.output
+
+
+def test_a_stores_name_is_an_identifier_that_is_free() -> None:
+    assert store_name("app.users", {}) == "users"
+    assert store_name("users", {"users": 1}) == "users_store"
+    assert [store_name(name, {}) for name in ("db", "class", "a-b", "1st")] == [
+        "db_store",
+        "class_store",
+        "a_b",
+        "_1st",
+    ]
+
+
+def test_demo_needs_nothing(dbkit: Command) -> None:
+    said = dbkit.json("demo", DBKIT_URL="postgresql://nobody@127.0.0.1:1/x")["lines"]
+    assert said[1].startswith("created ada")
+    assert said[-1] == "deleted bob, and his posts with him: 1 left"
+    assert dbkit.done("demo", "--url", "memory://").splitlines()[-1] == said[-1]
