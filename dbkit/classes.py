@@ -86,9 +86,7 @@ def declare(
             )
         if name is not None:
             role = "entity"
-            check_name(cls.__name__, "name=", name)
-            if name.lower().startswith(("_dbkit", "sqlite_")):
-                raise refuse(cls.__name__, f"name={name!r}: names that start so belong to dbkit or to SQLite")
+            check_table_name(cls.__name__, name)
     elif family in ("view", "group", "embedded") and not is_root:
         role = family
     if role != "entity" and (name is not None or unique or indexes or hot != 1 or managed is not True):
@@ -139,6 +137,23 @@ def check_name(where: str, what: str, name: Any) -> None:
         raise refuse(
             where, f"{what}{name!r}: a stored name is 1 to 59 ASCII letters, digits and _, no digit first"
         )
+
+
+def check_table_name(where: str, name: Any) -> None:
+    """Refuse the name of a table or collection that is not safe in every store; it may have a schema's before it."""
+    if not isinstance(name, str) or "." not in name:
+        schema, table = "", name
+        check_name(where, "name=", table)
+    else:
+        schema, table = name.split(".", 1)
+        for part in (schema, table):
+            check_name(where, f"name={name!r}: ", part)
+    for part in (schema, table):
+        if part.lower().startswith(("_dbkit", "sqlite_")):
+            raise refuse(where, f"name={name!r}: names that start so belong to dbkit or to SQLite")
+    # MongoDB keeps what begins with `system.`, PostgreSQL schemas that begin with `pg_` (the manual, 5.10.6).
+    if schema.lower().startswith("pg_") or schema.lower() in {"system", "information_schema"}:
+        raise refuse(where, f"name={name!r}: a schema of this name belongs to the server")
 
 
 def check_fields(cls: type[Any]) -> None:

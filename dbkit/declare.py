@@ -130,7 +130,8 @@ def field(
         references: a function that gives the parent's class, whose id the field holds: `references=lambda: User`.
         on_delete: what deleting the parent does: "restrict" refuses, "cascade" deletes the child, "set_null".
         check: False lets the store not check that the parent exists.
-        stored_as: the column's or the document key's name, where it differs from the field's.
+        stored_as: the column's or the document key's name, where it differs from the field's. On `id` it names the SQL
+            column; MongoDB calls a document's id `_id`, whatever the program calls it.
         rest: goes to pydantic's `Field`: `max_length=`, `max_digits=`, `decimal_places=`, `ge=`, `description=`, …
     """
     for name in ("alias", "validation_alias", "serialization_alias", "alias_priority"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -246,8 +247,8 @@ def _entity_spec(cls: type[Any]) -> EntitySpec:
         raise refuse(
             f"{cls.__name__}.id", "an id is a UUID, a str, an int or an ObjectId", "id: Mapped[UUID]"
         )
-    if options.get("id", _NO_OPTIONS) != _NO_OPTIONS:
-        raise refuse(f"{cls.__name__}.id", "an id is unique anyhow, is no reference, and is always called id")
+    if replace(options.get("id", _NO_OPTIONS), stored_as=None) != _NO_OPTIONS:
+        raise refuse(f"{cls.__name__}.id", "an id is unique anyhow, and is no reference")
     fields: dict[str, FieldSpec] = {}
     shadows: dict[str, FieldSpec] = {}
     uniques: list[UniqueKey] = []

@@ -143,7 +143,7 @@ class EntitySpec:
     name: str
     """The class's name, as errors show it."""
     stored: str
-    """The table or the collection (`name=`)."""
+    """The table or the collection (`name=`); `"app.users"` has the schema's name before the dot, where a store has schemas."""
     model: type[BaseModel]
     fields: tuple[FieldSpec, ...]
     """The program's fields, in declared order; `id` is among them."""
@@ -332,8 +332,8 @@ class Schema:
         self._children: dict[int, list[tuple[EntitySpec, FieldSpec]]] = {e.token: [] for e in self.entities}
         stored: dict[str, EntitySpec] = {}
         for entity in self.entities:
-            # SQLite's names are the same without case.
-            other = stored.setdefault(entity.stored.lower(), entity)
+            # SQLite's names are the same without case, and `public` is PostgreSQL's schema where none is named.
+            other = stored.setdefault(entity.stored.lower().removeprefix("public."), entity)
             if other is not entity:
                 raise ConfigurationError(
                     f"entities {other.name} and {entity.name} have the same name={entity.stored!r}",

@@ -313,8 +313,9 @@ def _named(failure: Failure) -> str:
 def _unique(case: Case) -> DbkitError:
     # The message lists the columns: "UNIQUE constraint failed: posts.org_id, posts.slug".
     columns = [part.strip() for part in _named(case.failure).split(",")]
-    stored = {column.partition(".")[2] for column in columns}
-    table = columns[0].partition(".")[0]
+    # A table's name may have a dot in it, a column's never.
+    stored = {column.rpartition(".")[2] for column in columns}
+    table = columns[0].rpartition(".")[0]
     for entity in case.tables.schema:
         if entity.stored != table:
             continue
@@ -329,7 +330,7 @@ def _unique(case: Case) -> DbkitError:
 def _sqlite_column(case: Case) -> DbkitError:
     """`NOT NULL constraint failed: t.c`, and `cannot store TEXT value in INTEGER column t.c`."""
     found = _COLUMN.search(case.failure.message)
-    stored = found[1] if found else _named(case.failure).partition(".")[2]
+    stored = found[1] if found else _named(case.failure).rpartition(".")[2]
     return answers.out_of_range(_declared(case.verb, stored) or case.verb.computed)
 
 

@@ -58,6 +58,22 @@ class Tables:
         """Return an identifier as it stands in SQL."""
         return self.dialect.core.identifier_preparer.quote(name)
 
+    def quoted_table(self, stored: str) -> str:
+        """Return an entity's stored name as it stands in SQL: with its schema, where the dialect has them."""
+        schema, name = self._split(stored)
+        return self.quoted(name) if schema is None else f"{self.quoted(schema)}.{self.quoted(name)}"
+
+    def namespace(self, entity: EntitySpec) -> str | None:
+        """Return the schema that the entity's table stands in, quoted; None where it names none."""
+        schema, _ = self._split(entity.stored)
+        return None if schema is None else self.quoted(schema)
+
+    def _split(self, stored: str) -> tuple[str | None, str]:
+        if "." not in stored or not self.dialect.has_schemas:
+            return None, stored
+        schema, name = stored.split(".", 1)
+        return schema, name
+
     # -- making --------------------------------------------------------------------------------------------------------
 
     def _table(self, entity: EntitySpec) -> sa.Table:
@@ -68,8 +84,9 @@ class Tables:
         key = sa.PrimaryKeyConstraint(
             entity.id.stored, name=self._named("pk", entity, (), Constraint("unique", entity, ("id",)))
         )
+        schema, name = self._split(entity.stored)
         return sa.Table(
-            entity.stored, self._metadata, *columns, key, *self._checks(entity), sqlite_strict=True
+            name, self._metadata, *columns, key, *self._checks(entity), schema=schema, sqlite_strict=True
         )
 
     def _checks(self, entity: EntitySpec) -> Iterable[sa.CheckConstraint]:
@@ -161,7 +178,7 @@ class Tables:
         for f in entity.shadows:
             # Other versions of Unicode could fold other characters: who compares keys wants to know which one made them.
             note = f"casefold key of {f.shadow_of}, by Unicode {unicodedata.unidata_version}"
-            made = self.dialect.noted(made, self.quoted(entity.stored), self.quoted(f.stored), note)
+            made = self.dialect.noted(made, self.quoted_table(entity.stored), self.quoted(f.stored), note)
         return made + self.index(entity)
 
     def index(self, entity: EntitySpec) -> list[str]:
@@ -183,8 +200,8 @@ class Tables:
 def constraint_name(dialect: Dialect, prefix: str, table: str, parts: tuple[str, ...]) -> str:
     """Return the name of a constraint or an index of a table, made of the *parts* that it is about."""
     names = (table, *parts)
-    name = f"{prefix}_{'__'.join(names)}"
-    if any("__" in n or n.startswith("_") or n.endswith("_") for n in names):
+    name = f"{prefix}_{'__'.join(names)}".replace(".", "_")
+    if any("__" in n or "." in n or n.startswith("_") or n.endswith("_") for n in names):
         # Two ways of cutting it into names shall not give one name.
         name = f"{name}_{digest(repr(names))}"
     if len(name) > dialect.max_name_bytes:

@@ -128,7 +128,7 @@ def bulk(tables: Tables, entity: EntitySpec) -> BulkPlan:
     quoted = ", ".join(tables.quoted(f.stored) for f in entity.columns)
     return BulkPlan(
         insert(tables, entity),
-        f"COPY {tables.quoted(entity.stored)} ({quoted}) FROM STDIN (FORMAT BINARY)",
+        f"COPY {tables.quoted_table(entity.stored)} ({quoted}) FROM STDIN (FORMAT BINARY)",
         tuple(tables.dialect.copy_type(f.type) for f in entity.columns),
         any(f.reference is not None and f.reference.target is entity for f in entity.references),
     )

@@ -329,8 +329,9 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
             for entity in tables.schema.parents_first():
                 if not entity.managed:
                     continue
-                ((found,),) = await connection.rows(CATALOGUE, (tables.quoted(entity.stored),))
+                ((found,),) = await connection.rows(CATALOGUE, (tables.quoted_table(entity.stored),))
                 if found is None:
+                    await self._make_namespace(connection, tables.namespace(entity))
                     made.append(entity)
                 missing = tables.create(entity) if found is None else postgres_drift(tables, entity, found)
                 for statement in missing:
@@ -341,12 +342,22 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
 
         await self._in_own_transaction(work)
 
+    async def _make_namespace(self, connection: AsyncPostgresConnection, schema: str | None) -> None:
+        """Make the schema of a table's name where it is missing.
+
+        Asked for first: CREATE SCHEMA IF NOT EXISTS needs the right to make one even where it is there.
+        """
+        if schema is not None:
+            ((is_there,),) = await connection.rows("SELECT to_regnamespace(%s) IS NOT NULL", (schema,))
+            if not is_there:
+                await connection.change(f"CREATE SCHEMA {schema}")
+
     async def drop_schema(self) -> None:
         tables = self.compiler.tables
 
         async def work(connection: AsyncPostgresConnection) -> None:
             await self._lock_schema(connection)
-            names = ", ".join(tables.quoted(entity.stored) for entity in tables.schema.managed)
+            names = ", ".join(tables.quoted_table(entity.stored) for entity in tables.schema.managed)
             if names:
                 await connection.change(f"DROP TABLE IF EXISTS {names}")
 

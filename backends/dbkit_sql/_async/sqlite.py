@@ -170,7 +170,7 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
             await connection.rows("PRAGMA foreign_keys = OFF")
             await connection.begin()
             for entity in tables.schema.managed:
-                await connection.rows(f"DROP TABLE IF EXISTS {tables.quoted(entity.stored)}")
+                await connection.rows(f"DROP TABLE IF EXISTS {tables.quoted_table(entity.stored)}")
             await connection.commit()
             await connection.rows("PRAGMA foreign_keys = ON")
         except BaseException as error:

@@ -330,8 +330,9 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
             for entity in tables.schema.parents_first():
                 if not entity.managed:
                     continue
-                ((found,),) = connection.rows(CATALOGUE, (tables.quoted(entity.stored),))
+                ((found,),) = connection.rows(CATALOGUE, (tables.quoted_table(entity.stored),))
                 if found is None:
+                    self._make_namespace(connection, tables.namespace(entity))
                     made.append(entity)
                 missing = tables.create(entity) if found is None else postgres_drift(tables, entity, found)
                 for statement in missing:
@@ -342,12 +343,22 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
 
         self._in_own_transaction(work)
 
+    def _make_namespace(self, connection: PostgresConnection, schema: str | None) -> None:
+        """Make the schema of a table's name where it is missing.
+
+        Asked for first: CREATE SCHEMA IF NOT EXISTS needs the right to make one even where it is there.
+        """
+        if schema is not None:
+            ((is_there,),) = connection.rows("SELECT to_regnamespace(%s) IS NOT NULL", (schema,))
+            if not is_there:
+                connection.change(f"CREATE SCHEMA {schema}")
+
     def drop_schema(self) -> None:
         tables = self.compiler.tables
 
         def work(connection: PostgresConnection) -> None:
             self._lock_schema(connection)
-            names = ", ".join(tables.quoted(entity.stored) for entity in tables.schema.managed)
+            names = ", ".join(tables.quoted_table(entity.stored) for entity in tables.schema.managed)
             if names:
                 connection.change(f"DROP TABLE IF EXISTS {names}")
 

@@ -171,7 +171,7 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
             connection.rows("PRAGMA foreign_keys = OFF")
             connection.begin()
             for entity in tables.schema.managed:
-                connection.rows(f"DROP TABLE IF EXISTS {tables.quoted(entity.stored)}")
+                connection.rows(f"DROP TABLE IF EXISTS {tables.quoted_table(entity.stored)}")
             connection.commit()
             connection.rows("PRAGMA foreign_keys = ON")
         except BaseException as error:

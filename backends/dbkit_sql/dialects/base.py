@@ -58,6 +58,7 @@ class Dialect(ABC):
         scaled_sums: whether a column's Decimals are summed as scaled ints.
         has_lateral: whether a FROM may depend on what stands before it, and arrays are a table.
         limits_branches: whether each branch of a UNION ALL is sorted and cut off by itself, to be read lazily.
+        has_schemas: whether a table's name may have a schema's before it; else the dot is part of the name.
         alters_constraints: whether a table's references can be added once all tables are there.
     """
 
@@ -68,6 +69,7 @@ class Dialect(ABC):
     scaled_sums: ClassVar[bool]
     has_lateral: ClassVar[bool]
     limits_branches: ClassVar[bool]
+    has_schemas: ClassVar[bool]
     alters_constraints: ClassVar[bool]
 
     # -- storing -------------------------------------------------------------------------------------------------------

@@ -87,6 +87,7 @@ class SqliteDialect(Dialect):
     has_lateral: ClassVar[bool] = False
     # It merges the sorted branches lazily by itself, and takes no LIMIT in them (sqlite.org/lang_select.html#compound).
     limits_branches: ClassVar[bool] = False
+    has_schemas: ClassVar[bool] = False
     alters_constraints: ClassVar[bool] = False
 
     def __init__(self) -> None:
