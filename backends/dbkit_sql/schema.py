@@ -17,7 +17,7 @@ from dbkit.values import Kind, ValueType
 from .binds import Raw
 from .dialects import Dialect
 
-__all__ = ["MAX_STORED_BYTES", "Constraint", "Tables", "constraint_name", "digest"]
+__all__ = ["MAX_STORED_BYTES", "Constraint", "Tables", "constraint_name", "digest", "size_condition"]
 
 MAX_STORED_BYTES = 16 * 2**20
 """What a row may grow to by updates (SEMANTICS, "Values": the whole entity)."""
@@ -113,8 +113,7 @@ class Tables:
 
     def size_check(self, entity: EntitySpec, terms: Iterable[str]) -> tuple[str, str]:
         """Return the name and the condition of the CHECK of a row's size."""
-        # Sorted: a column that was added later stands where it would have stood from the beginning.
-        text = f"{' + '.join(sorted(terms))} <= {MAX_STORED_BYTES}"
+        text = size_condition(terms)
         return self._named("ck", entity, ("size", digest(text)), Constraint("size", entity, ())), text
 
     def _indexes(self, entity: EntitySpec) -> list[sa.Index]:
@@ -195,6 +194,12 @@ class Tables:
         # What a driver is given without parameters it takes as it stands, so SQLAlchemy's doubled % are undone.
         text = str(element.compile(dialect=self.dialect.core)).strip()
         return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def size_condition(terms: Iterable[str]) -> str:
+    """Return the condition that a row is not too large, of what its columns add to its size."""
+    # Sorted: a column that was added later stands where it would have stood from the beginning.
+    return f"{' + '.join(sorted(terms))} <= {MAX_STORED_BYTES}"
 
 
 def constraint_name(dialect: Dialect, prefix: str, table: str, parts: tuple[str, ...]) -> str:
