@@ -253,10 +253,13 @@ SELECT (
           LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.n - 1])) ORDER BY ic.relname)
       FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid WHERE i.indrelid = c.oid),
     'references', (
-      SELECT json_agg(json_build_array(a.attname, p.relname, f.confdeltype, f.conname) ORDER BY f.conname)
+      SELECT json_agg(json_build_array(
+        a.attname, n.nspname || '.' || p.relname, f.confdeltype, f.conname,
+        CASE WHEN pg_table_is_visible(p.oid) THEN p.relname END) ORDER BY f.conname)
       FROM pg_constraint f
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.conkey[1]
       JOIN pg_class p ON p.oid = f.confrelid
+      JOIN pg_namespace n ON n.oid = p.relnamespace
       WHERE f.conrelid = c.oid AND f.contype = 'f'),
     'checks', (
       SELECT json_agg(json_build_array(k.conname, pg_get_constraintdef(k.oid), (
@@ -293,7 +296,7 @@ def postgres_table(tables: Tables, entity: EntitySpec, found: Any) -> StoredTabl
     own = _meanings(tables, entity)
     raw: dict[str, tuple[str, bool, str | None]] = found["columns"] or {}
     checks: list[tuple[str, str, list[str] | None]] = found["checks"] or []
-    references: list[tuple[str, str, str, str]] = found["references"] or []
+    references = _references(entity, found["references"] or [])
     listed: list[dict[str, Any]] = found["indexes"] or []
     indexes = [
         StoredIndex(i["name"], tuple((name, bool(first)) for name, first in i["columns"]), i["unique"])
@@ -307,7 +310,7 @@ def postgres_table(tables: Tables, entity: EntitySpec, found: Any) -> StoredTabl
     unique = [tuple(name for name, _ in index.columns) for index in indexes if index.is_unique]
     if (entity.id.stored,) in unique:
         parts["primary key"] = entity.id.stored
-    parts.update((f"reference {name}", f"{parent} {action}") for name, parent, action, _ in references)
+    parts.update((f"reference {name}", f"{parent} {action}") for name, parent, action in references)
     parts.update((_meaning(name, own), name) for name, _, _ in checks)
     size: frozenset[str] | None = None
     about: dict[str, list[tuple[str, str]]] = {}
@@ -320,7 +323,18 @@ def postgres_table(tables: Tables, entity: EntitySpec, found: Any) -> StoredTabl
         name: StoredColumn(name, type, not not_null, tuple(about.get(name, ())))
         for name, (type, not_null, _) in raw.items()
     }
-    return StoredTable(parts, stored, indexes, {name: parent for name, parent, _, _ in references}, size)
+    return StoredTable(parts, stored, indexes, {name: parent for name, parent, _ in references}, size)
+
+
+def _references(
+    entity: EntitySpec, found: Sequence[tuple[str, str, str, str, str | None]]
+) -> list[tuple[str, str, str]]:
+    """Return column, parent and action of each; the parent with its schema only where the entity names one, or must."""
+    declared = {f.reference.target.stored for f in entity.references if f.reference is not None}
+    return [
+        (column, whole if whole in declared or visible is None else visible, action)
+        for column, whole, action, _, visible in found
+    ]
 
 
 def _columns_wanted(tables: Tables, entity: EntitySpec) -> dict[str, str]:
