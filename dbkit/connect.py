@@ -16,7 +16,7 @@ from .registry import Plugin, plugin
 from .spec import Schema
 from .url import URL, parse_url, unknown_key
 
-__all__ = ["aconnect", "connect"]
+__all__ = ["aconnect", "connect", "options_of"]
 
 _DEFAULTS = Options()
 EXTRAS = frozenset({"serializable"})
@@ -93,6 +93,27 @@ def _prepare(
 ) -> _Prepared:
     url = parse_url(text)
     chosen = plugin(url.backend)
+    options = options_of(url, chosen, allow, pool_size, timeout_s)
+    secret = cursor_key.encode() if isinstance(cursor_key, str) else cursor_key
+    if secret is not None and len(secret) < 16:
+        raise ConfigurationError(
+            "cursor_key is too short", hint="at least 16 bytes, e.g. secrets.token_bytes(32)"
+        )
+    classes = list(entities)
+    specs = [spec_of(entity, namespace) for entity in classes]
+    if not specs:
+        raise ConfigurationError("connect needs entities", hint="connect(url, entities=[User, Post])")
+    return _Prepared(url, chosen, Schema(dict.fromkeys(specs)), options, secret)
+
+
+def options_of(
+    url: URL,
+    chosen: Plugin,
+    allow: Iterable[str] = (),
+    pool_size: int | None = None,
+    timeout_s: float | None = None,
+) -> Options:
+    """Return what the URL's query and the arguments of `connect` say; what dbkit does not know is the driver's."""
     own = {f.name for f in fields(Options)} - {"driver"}
     mine = {key: value for key, value in url.query if key in own}
     driver = tuple((key, value) for key, value in url.query if key not in own)
@@ -105,7 +126,7 @@ def _prepare(
         raise ConfigurationError(
             "allow names an extra that does not exist", hint=f"valid: {', '.join(sorted(EXTRAS))}"
         )
-    options = Options(
+    return Options(
         pool_size=_number("pool_size", int, pool_size, mine.get("pool_size"), _DEFAULTS.pool_size, 1, 10_000),
         timeout_s=_number(
             "timeout_s", float, timeout_s, mine.get("timeout_s"), _DEFAULTS.timeout_s, 0.001, 86_400
@@ -113,16 +134,6 @@ def _prepare(
         allow=frozenset(allowed),
         driver=driver,
     )
-    secret = cursor_key.encode() if isinstance(cursor_key, str) else cursor_key
-    if secret is not None and len(secret) < 16:
-        raise ConfigurationError(
-            "cursor_key is too short", hint="at least 16 bytes, e.g. secrets.token_bytes(32)"
-        )
-    classes = list(entities)
-    specs = [spec_of(entity, namespace) for entity in classes]
-    if not specs:
-        raise ConfigurationError("connect needs entities", hint="connect(url, entities=[User, Post])")
-    return _Prepared(url, chosen, Schema(dict.fromkeys(specs)), options, secret)
 
 
 def _number(
