@@ -6,7 +6,7 @@ import importlib.util
 import warnings
 from typing import TYPE_CHECKING
 
-from dbkit.errors import BadURL, MissingDriver
+from dbkit.errors import BadURL, MissingDriver, Unsupported
 from dbkit.options import Options
 from dbkit.url import URL
 
@@ -15,8 +15,9 @@ from .features import FEATURES
 if TYPE_CHECKING:
     from dbkit._async.backend import AsyncBackend
     from dbkit._sync.backend import Backend
+    from dbkit.migrations.store import MigrationStore
 
-__all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "async_backend", "backend"]
+__all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "async_backend", "backend", "migration_store"]
 
 EXTRA = "mongodb"
 
@@ -107,6 +108,21 @@ def async_backend(url: URL, options: Options) -> AsyncBackend:
         )
         return AsyncMongoBackend(url, options, AsyncMotor(), MONGODB, FEATURES["mongodb"])
     return AsyncMongoBackend(url, options, AsyncPyMongo(), MONGODB, FEATURES["mongodb"])
+
+
+def migration_store(url: URL, options: Options) -> MigrationStore:
+    """Make the side that migrations need, without I/O; it is synchronous whichever driver the URL names."""
+    if url.backend == "mongomock":
+        raise Unsupported(
+            "mongomock cannot be migrated: it has no validators and no transactions",
+            backend="mongomock",
+            hint="use a MongoDB server; in tests create_schema() makes what the entities declare",
+        )
+    _drivers(url)
+    _require("pymongo", "mongodb")
+    from .migrating.store import MongoMigrationStore
+
+    return MongoMigrationStore(url, options)
 
 
 def _drivers(url: URL) -> set[str]:
