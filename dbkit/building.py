@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NoReturn, cast
 
-from .describe import row_maker_of
+from .bulk import rows_of_many
 from .errors import InvalidInput, TooLarge
 from .fields import FieldRef, orders_of, total_order
 from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
@@ -248,7 +248,7 @@ def read_spec(spec: EntitySpec, into: Any, operation: str) -> ReadSpec:
 
 def rows_of(spec: EntitySpec, entities: Iterable[Any], *, batched: bool) -> list[tuple[Any, ...]]:
     """Return the checked rows of *entities*; more than 10,000 only with *batched*."""
-    rows = [*map(row_maker_of(spec), entities)]
+    rows = rows_of_many(spec, [*entities])
     if len(rows) > MAX_ROWS_TOUCHED and not batched:
         raise TooLarge(
             f"create_many on {spec.name} takes at most {MAX_ROWS_TOUCHED:,} rows at once, not {len(rows):,}",

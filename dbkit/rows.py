@@ -13,7 +13,14 @@ from .errors import InvalidInput, TooLarge
 from .spec import EntitySpec, FieldSpec
 from .values import Kind, ValueType, casefold_key, explain_validation, own_validator
 
-__all__ = ["MAX_ENTITY_BYTES", "MAX_KEY_BYTES", "check_key_part", "entity_bytes", "row_maker"]
+__all__ = [
+    "MAX_ENTITY_BYTES",
+    "MAX_KEY_BYTES",
+    "check_key_part",
+    "entity_bytes",
+    "harmless_lengths",
+    "row_maker",
+]
 
 MAX_ENTITY_BYTES = 15 * 1024 * 1024
 MAX_KEY_BYTES = 2_000
@@ -48,9 +55,8 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
     model = spec.model
     positions = {name: position for position, name in enumerate(names)}
     shadows = tuple(positions[s.shadow_of] for s in spec.shadows if s.shadow_of is not None)
-    large = tuple(p for p, f in enumerate(spec.fields) if _is_large(f.type))
+    large, has_containers = _large(spec)
     keys = _long_keys(spec)
-    has_containers = any(spec.fields[p].type.kind not in _TEXTS for p in large)
     # With containers the whole is measured each time.
     watched = _watched(() if has_containers else large, keys)
     is_plain = not shadows and not has_containers and not watched
@@ -114,6 +120,21 @@ def _is_large(type: ValueType) -> bool:
         assert type.model is not None
         return any(_is_large(f.type) for f in type.model.fields)
     return not type.kind.is_scalar
+
+
+def _large(spec: EntitySpec) -> tuple[tuple[int, ...], bool]:
+    """Return the positions of what can make an entity too large, and whether there are containers among them."""
+    large = tuple(p for p, f in enumerate(spec.fields) if _is_large(f.type))
+    return large, any(spec.fields[p].type.kind not in _TEXTS for p in large)
+
+
+def harmless_lengths(spec: EntitySpec) -> dict[int, int] | None:
+    """Return up to which length the texts at these positions of a row exceed no limit, whatever the others are.
+
+    None where the row has containers that have to be measured as a whole.
+    """
+    large, has_containers = _large(spec)
+    return None if has_containers else dict(_watched(large, _long_keys(spec)))
 
 
 def _watched(

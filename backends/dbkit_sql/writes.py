@@ -82,7 +82,15 @@ class BulkPlan:
     copy: str
     """COPY … FROM STDIN, for a server that has it."""
     types: tuple[str, ...]
+    """The columns' types; none where the values are sent as text."""
     refers_to_itself: bool
+    encodes: bool
+    """Whether any value is stored in another form than its own."""
+
+    def filled(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+        """Return the rows as the driver gets them."""
+        # The columns stand in the order of the row: where nothing is encoded, it is the tuple that `fill` would make again.
+        return list(map(self.insert.text.fill, rows)) if self.encodes else rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +134,15 @@ def insert(tables: Tables, entity: EntitySpec) -> InsertPlan:
 def bulk(tables: Tables, entity: EntitySpec) -> BulkPlan:
     """Compile the insertion of many rows."""
     quoted = ", ".join(tables.quoted(f.stored) for f in entity.columns)
+    # In binary a value must be of exactly the column's type: a table that dbkit did not make may have another that fits.
+    types = tuple(tables.dialect.copy_type(f.type) for f in entity.columns) if entity.managed else ()
+    how = " (FORMAT BINARY)" if entity.managed else ""
     return BulkPlan(
         insert(tables, entity),
-        f"COPY {tables.quoted_table(entity.stored)} ({quoted}) FROM STDIN (FORMAT BINARY)",
-        tuple(tables.dialect.copy_type(f.type) for f in entity.columns),
+        f"COPY {tables.quoted_table(entity.stored)} ({quoted}) FROM STDIN{how}",
+        types,
         any(f.reference is not None and f.reference.target is entity for f in entity.references),
+        any(tables.dialect.encoder(f.type) is not None for f in entity.columns),
     )
 
 

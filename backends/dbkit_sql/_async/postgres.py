@@ -28,8 +28,10 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
 
+from .. import checking_postgresql
 from ..adapters import ADAPTERS, postgres_failure
 from ..binds import Text
+from ..checking import Found, Rules
 from ..dialects import PostgresDialect
 from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
@@ -126,7 +128,8 @@ class AsyncPostgresConnection:
 
     async def _copy(self, text: Any, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         async with self._control.copy(text) as copy:
-            copy.set_types(types)
+            if types:
+                copy.set_types(types)
             for row in rows:
                 await copy.write_row(row)
 
@@ -270,8 +273,7 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
         entity: EntitySpec,
         rows: Sequence[tuple[Any, ...]],
     ) -> None:
-        fill = plan.insert.text.fill
-        await connection.copy(plan.copy, plan.types, (fill(row) for row in rows))
+        await connection.copy(plan.copy, plan.types, plan.filled(rows))
 
     async def claim(self, query: Claim) -> list[Any]:
         plan = self.compiler.claim(query)
@@ -317,6 +319,19 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
             if status != "in progress" or monotonic() > deadline:
                 return None if status is None else str(status)
             await asleep(0.05)
+
+    # -- checking ------------------------------------------------------------------------------------------------------
+
+    async def found_table(self, connection: AsyncPostgresConnection, entity: EntitySpec) -> Found | None:
+        tables = self.compiler.tables
+        ((found,),) = await connection.rows(
+            checking_postgresql.CATALOGUE, (tables.quoted_table(entity.stored),)
+        )
+        targets = [e.stored for e in tables.schema]
+        return None if found is None else checking_postgresql.found_table(found, targets)
+
+    def checking_rules(self) -> Rules:
+        return checking_postgresql.RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 

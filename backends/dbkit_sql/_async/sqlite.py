@@ -17,7 +17,9 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo
 from dbkit.url import URL
 
+from .. import checking_sqlite
 from ..binds import Text
+from ..checking import Found, Rules
 from ..dialects import SqliteDialect
 from ..drift import sqlite_drift
 from ..drivers import AsyncSqliteConnection, sqlite_failure
@@ -97,13 +99,12 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
         entity: EntitySpec,
         rows: Sequence[tuple[Any, ...]],
     ) -> None:
-        fill = plan.insert.text.fill
         if not plan.refers_to_itself:
-            await connection.change_many(plan.insert.text.text, [fill(row) for row in rows])
+            await connection.change_many(plan.insert.text.text, plan.filled(rows))
             return
         # Rows may refer to each other in any order, but each INSERT is a statement of its own, at whose end SQLite looks.
         await connection.rows("PRAGMA defer_foreign_keys = ON")
-        await connection.change_many(plan.insert.text.text, [fill(row) for row in rows])
+        await connection.change_many(plan.insert.text.text, plan.filled(rows))
         for check in plan.insert.parents:
             for value in dict.fromkeys(check.value(row) for row in rows):
                 if value is not None and not await connection.rows(check.text, (value,)):
@@ -141,6 +142,23 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
             await self.failed(connection, error, None)
             raise
         return AsyncSqlTransaction(self, connection)
+
+    # -- checking ------------------------------------------------------------------------------------------------------
+
+    async def found_table(self, connection: AsyncSqliteConnection, entity: EntitySpec) -> Found | None:
+        there = await connection.rows(checking_sqlite.TABLE, (entity.stored,))
+        if not there:
+            return None
+        ((name, sql),) = there
+        columns = await connection.rows(checking_sqlite.COLUMNS, (name,))
+        indexes = await connection.rows(checking_sqlite.INDEXES, (name,))
+        links = await connection.rows(checking_sqlite.LINKS, (name,))
+        names = {f.stored.lower(): f.stored for f in entity.columns}
+        names |= {f"table {e.stored.lower()}": e.stored for e in self.compiler.tables.schema}
+        return checking_sqlite.found_table(sql, columns, indexes, links, names)
+
+    def checking_rules(self) -> Rules:
+        return checking_sqlite.RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 

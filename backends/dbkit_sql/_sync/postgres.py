@@ -29,8 +29,10 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
 
+from .. import checking_postgresql
 from ..adapters import ADAPTERS, postgres_failure
 from ..binds import Text
+from ..checking import Found, Rules
 from ..dialects import PostgresDialect
 from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
@@ -127,7 +129,8 @@ class PostgresConnection:
 
     def _copy(self, text: Any, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         with self._control.copy(text) as copy:
-            copy.set_types(types)
+            if types:
+                copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
 
@@ -271,8 +274,7 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
         entity: EntitySpec,
         rows: Sequence[tuple[Any, ...]],
     ) -> None:
-        fill = plan.insert.text.fill
-        connection.copy(plan.copy, plan.types, (fill(row) for row in rows))
+        connection.copy(plan.copy, plan.types, plan.filled(rows))
 
     def claim(self, query: Claim) -> list[Any]:
         plan = self.compiler.claim(query)
@@ -318,6 +320,19 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
             if status != "in progress" or monotonic() > deadline:
                 return None if status is None else str(status)
             sleep(0.05)
+
+    # -- checking ------------------------------------------------------------------------------------------------------
+
+    def found_table(self, connection: PostgresConnection, entity: EntitySpec) -> Found | None:
+        tables = self.compiler.tables
+        ((found,),) = connection.rows(
+            checking_postgresql.CATALOGUE, (tables.quoted_table(entity.stored),)
+        )
+        targets = [e.stored for e in tables.schema]
+        return None if found is None else checking_postgresql.found_table(found, targets)
+
+    def checking_rules(self) -> Rules:
+        return checking_postgresql.RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo
 from dbkit.url import URL
 
+from .. import checking_sqlite
 from ..binds import Text
+from ..checking import Found, Rules
 from ..dialects import SqliteDialect
 from ..drift import sqlite_drift
 from ..drivers import SqliteConnection, sqlite_failure
@@ -98,13 +100,12 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
         entity: EntitySpec,
         rows: Sequence[tuple[Any, ...]],
     ) -> None:
-        fill = plan.insert.text.fill
         if not plan.refers_to_itself:
-            connection.change_many(plan.insert.text.text, [fill(row) for row in rows])
+            connection.change_many(plan.insert.text.text, plan.filled(rows))
             return
         # Rows may refer to each other in any order, but each INSERT is a statement of its own, at whose end SQLite looks.
         connection.rows("PRAGMA defer_foreign_keys = ON")
-        connection.change_many(plan.insert.text.text, [fill(row) for row in rows])
+        connection.change_many(plan.insert.text.text, plan.filled(rows))
         for check in plan.insert.parents:
             for value in dict.fromkeys(check.value(row) for row in rows):
                 if value is not None and not connection.rows(check.text, (value,)):
@@ -142,6 +143,23 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
             self.failed(connection, error, None)
             raise
         return SqlTransaction(self, connection)
+
+    # -- checking ------------------------------------------------------------------------------------------------------
+
+    def found_table(self, connection: SqliteConnection, entity: EntitySpec) -> Found | None:
+        there = connection.rows(checking_sqlite.TABLE, (entity.stored,))
+        if not there:
+            return None
+        ((name, sql),) = there
+        columns = connection.rows(checking_sqlite.COLUMNS, (name,))
+        indexes = connection.rows(checking_sqlite.INDEXES, (name,))
+        links = connection.rows(checking_sqlite.LINKS, (name,))
+        names = {f.stored.lower(): f.stored for f in entity.columns}
+        names |= {f"table {e.stored.lower()}": e.stored for e in self.compiler.tables.schema}
+        return checking_sqlite.found_table(sql, columns, indexes, links, names)
+
+    def checking_rules(self) -> Rules:
+        return checking_sqlite.RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 
