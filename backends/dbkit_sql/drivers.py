@@ -43,6 +43,9 @@ class _Clock:
         self._timeout_s = timeout_s
         self._deadline = float("inf")
 
+    def limit(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+
     def start(self) -> None:
         self._deadline = monotonic() + self._timeout_s
 
@@ -121,6 +124,10 @@ class SqliteConnection:
         finally:
             if self._owner.hook is not None:
                 self._owner.hook(Statement(self._owner.name, text, monotonic() - started, failed))
+
+    def patience(self, timeout_s: float) -> None:
+        """Let each statement from now on take as long."""
+        self._clock.limit(timeout_s)
 
     @property
     def touched(self) -> int:

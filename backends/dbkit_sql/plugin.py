@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-from dbkit.errors import MissingDriver
+from dbkit.errors import MissingDriver, Unsupported
 from dbkit.features import Features
 from dbkit.options import Options
 from dbkit.url import URL
@@ -16,8 +16,9 @@ from .settings import POSTGRES_KEYS, SQLITE_KEYS
 if TYPE_CHECKING:
     from dbkit._async.backend import AsyncBackend
     from dbkit._sync.backend import Backend
+    from dbkit.migrations.store import MigrationStore
 
-__all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "async_backend", "backend"]
+__all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "async_backend", "backend", "migration_store"]
 
 QUERY_KEYS: frozenset[str] = SQLITE_KEYS | POSTGRES_KEYS
 FEATURES: dict[str, Features] = DECLARED
@@ -46,6 +47,15 @@ def async_backend(url: URL, options: Options) -> AsyncBackend:
     from ._async.postgres import AsyncPostgresBackend
 
     return AsyncPostgresBackend(url, options)
+
+
+def migration_store(url: URL, options: Options) -> MigrationStore:
+    """Make what migrations need of a database, without I/O."""
+    if url.backend == "sqlite":
+        from .migrating.sqlite import SqliteMigrationStore
+
+        return SqliteMigrationStore(url, options)
+    raise Unsupported("migrations are for sqlite:// yet", backend=url.backend)
 
 
 def _need_psycopg() -> None:
