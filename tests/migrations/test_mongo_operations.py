@@ -11,7 +11,7 @@ import pytest
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 
-from dbkit import connect
+from dbkit import Database, connect
 from dbkit.entity import spec_of
 from dbkit.migrations.state import State
 from dbkit.migrations.store import MigrationStore
@@ -21,7 +21,7 @@ from dbkit.statement import Statement
 from dbkit.testing.servers import Server, drop_database, fresh_database
 from dbkit.url import parse_url
 from dbkit_mongo.plugin import migration_store
-from tests.migrations.mongo_cases import CASES, Case, Rows, documents
+from tests.migrations.mongo_cases import CASES, Case, Org, Rows, documents
 
 NEVER_MADE = {"_dbkit_guards", "_dbkit_migrations"}
 
@@ -60,7 +60,7 @@ def begin(url: str, native: Any, case: Case) -> None:
         native.drop_collection(name)
     with connect(url, entities=[case.before, *case.others]) as db:
         db.create_schema()
-        if case.before.__name__ == "Org":
+        if case.before is Org:
             return
         plain = documents()
         entity = spec_of(case.before)
@@ -83,21 +83,22 @@ def step(store: MigrationStore, target: int) -> Generator[None]:
     store.save(state.changed(dirty=False, version=target))
 
 
-def check(store: MigrationStore, url: str, case: Case, entity: type[Any], rows: Rows | None) -> None:
+def check(store: MigrationStore, case: Case, entity: type[Any], rows: Rows | None) -> None:
     """Nothing differs from what `create_schema()` makes, and the rows are as they shall be."""
-    entities = [entity, *(o for o in case.others if o is not entity)]
-    assert store.differences(Schema([spec_of(e) for e in entities])) == []
-    with connect(url, entities=entities) as db:
-        before = layout(db)
-        db.create_schema()
-        assert layout(db) == before
-        if entity.__name__ == "Org":
-            return
-        found = {row.id: row for row in db.store(entity).find()}
-        if case.name != "create_collection":
-            assert found.keys() == {1, 2, 3, 4}
-        for id, fields in (rows or {}).items():
-            assert {name: getattr(found[id], name) for name in fields} == fields
+    schema = Schema([spec_of(e) for e in dict.fromkeys([entity, *case.others])])
+    assert store.differences(schema) == []
+    db = store.stores(schema)
+    assert isinstance(db, Database)
+    before = layout(db)
+    db.create_schema()
+    assert layout(db) == before
+    if entity is Org:
+        return
+    found = {row.id: row for row in db.store(entity).find()}
+    if case.name != "create_collection":
+        assert found.keys() == {1, 2, 3, 4}
+    for id, fields in (rows or {}).items():
+        assert {name: getattr(found[id], name) for name in fields} == fields
 
 
 def layout(db: Any) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def test_an_operation_leaves_what_create_schema_makes(
         with step(store, version):
             store.render(operation)
             store.apply(operation)
-            check(store, url, case, entity, rows)
+            check(store, case, entity, rows)
             with connect(url, entities=[entity, *case.others]) as db:
                 shown = layout(db)
                 if case.name == "create_collection":
@@ -148,7 +149,7 @@ def test_an_operation_leaves_what_create_schema_makes(
                     made.pop("orgs", None)
                 assert shown == made
             assert store.apply(operation) == 0
-            check(store, url, case, entity, rows)
+            check(store, case, entity, rows)
     leftovers = [d for d in native.people.find() if d["_id"] == 4]
     assert not leftovers or leftovers[0]["left"] == [None, {"a": 1}]
 
@@ -189,10 +190,10 @@ def test_an_operation_that_was_interrupted_anywhere_is_completed_by_running_it_a
         with step(store, 1):
             was_killed = killed_at(store, there, interrupted)
             store.apply(there)
-            check(store, url, case, case.after, case.seen)
+            check(store, case, case.after, case.seen)
         with step(store, 0):
             was_killed |= killed_at(store, back, interrupted)
             store.apply(back)
-            check(store, url, case, case.before, case.returned)
+            check(store, case, case.before, case.returned)
         interrupted += 1
     assert interrupted > 2

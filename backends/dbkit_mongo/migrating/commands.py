@@ -11,6 +11,7 @@ from uuid import UUID
 
 from bson import json_util
 from bson.binary import UUID_SUBTYPE, Binary
+from bson.errors import BSONError
 from bson.json_util import JSONOptions
 
 from dbkit.errors import InvalidInput
@@ -59,6 +60,6 @@ def _value(value: Any) -> Any:
     if len(document) == 1 and next(iter(document)) in _TYPES:
         try:
             return json_util.object_hook(dict(document), _OPTIONS)
-        except (TypeError, ValueError) as error:
+        except (BSONError, TypeError, ValueError) as error:
             raise InvalidInput(f"a value of the command is no {next(iter(document))}") from error
     return {key: _value(item) for key, item in document.items()}

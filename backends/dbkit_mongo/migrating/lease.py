@@ -37,9 +37,9 @@ LEASE = "lease"
 class Lease:
     """This migrator's claim to be the only one."""
 
-    def __init__(self, link: Link, length_s: float | None = None) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._length_s = LEASE_S if length_s is None else length_s
+        self._length_s = LEASE_S
         self._owner = secrets.token_hex(8)
         self._good_until: float | None = None
         """By this process's clock, counted from before the request was sent: never later than by the server's."""
@@ -65,6 +65,7 @@ class Lease:
         Raises:
             Locked: another migrator holds it, and goes on doing so for *timeout_s*.
         """
+        self._length_s = LEASE_S
         self._wait(timeout_s, fence)
         self._stop.clear()
         heart = threading.Thread(target=self._beat, name="dbkit-migrations-lease", daemon=True)
@@ -116,8 +117,8 @@ class Lease:
         """Return the update that takes the lease where it is free or has run out, and else changes nothing."""
         owner = {"$ifNull": ["$owner", None]}
         is_mine, is_free = {"$eq": [owner, self._owner]}, {"$eq": [owner, None]}
-        # What is missing is less than every date.
-        is_over = {"$lte": ["$until", "$$NOW"]}
+        # As numbers, because SecantusDB takes any two dates for equal when one is `$$NOW`; null is less than any number.
+        is_over = {"$lte": [{"$toLong": "$until"}, {"$toLong": "$$NOW"}]}
         free = {"$or": [is_mine, is_free, is_over]}
         until = {"$add": ["$$NOW", Int64(self._length_s * 1_000)]}
         return [

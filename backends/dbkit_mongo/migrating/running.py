@@ -20,6 +20,8 @@ from .steps import Check, Command, Document, Note, Rewrite, Step, Transform, as_
 __all__ = ["Runner"]
 
 BATCH = 1_000
+WHOLE_BATCH = 200
+"""Where whole documents are read: each may have megabytes."""
 SCAN_S = 3_600.0
 """What looks at all documents of a collection takes as long as it takes."""
 ADMIN = "admin"
@@ -55,7 +57,8 @@ class Runner:
         """Do one step and return how many documents it rewrote."""
         match step:
             case Command():
-                self.command(step.command, is_admin=step.is_admin, is_slow=step.is_slow, done=step.settled_by)
+                command = {**step.command, "writeConcern": {"w": "majority"}}
+                self.command(command, is_admin=step.is_admin, is_slow=step.is_slow, done=step.settled_by)
                 return 0
             case Check():
                 self._check(step)
@@ -126,12 +129,13 @@ class Runner:
         link = self._link
         fields = step.fields if isinstance(step, Transform) else ("_id",)
         projection = dict.fromkeys(fields, 1) or None
+        size = BATCH if fields else WHOLE_BATCH
         doing = _reading({"find": step.collection, "filter": "…", "sort": {"_id": 1}})
         cursor = link.call(
-            doing, link.collection(step.collection).find, step.filter, projection, batch_size=BATCH
+            doing, link.collection(step.collection).find, step.filter, projection, batch_size=size
         )
         with cursor.sort("_id", 1):
-            while found := link.call(doing, _take, cursor):
+            while found := link.call(doing, _take, cursor, size):
                 yield found
 
     def _ids(self, step: Rewrite) -> Iterator[list[Any]]:
@@ -171,8 +175,8 @@ def _reading(shown: Document) -> Doing:
     return Doing(as_json(shown), within_s=SCAN_S)
 
 
-def _take(cursor: Any) -> list[Document]:
-    return list(islice(cursor, BATCH))
+def _take(cursor: Any, size: int) -> list[Document]:
+    return list(islice(cursor, size))
 
 
 def _sent(command: Any, database: Any, document: Document) -> Document:
