@@ -26,6 +26,9 @@ Column = list[Any]
 Rows = list[tuple[Any, ...]]
 _FEW = 8
 """So few are made one by one as fast."""
+_BLOCK = 512
+"""A processor keeps so many with all their values near at hand, while one column after the other is gone through."""
+_PLAIN: set[Any] = {datetime}
 
 
 class _OddError(Exception):
@@ -40,8 +43,11 @@ def rows_of_many(spec: EntitySpec, instances: Sequence[Any]) -> Rows:
     """
     make = _maker(spec) if len(instances) >= _FEW else None
     if make is not None:
+        rows: Rows = []
         try:
-            return make(instances)
+            for start in range(0, len(instances), _BLOCK):
+                rows += make(instances[start : start + _BLOCK])
+            return rows
         except (_OddError, ValidationError, KeyError):
             pass  # one by one, then
     return [*map(row_maker_of(spec), instances)]
@@ -99,5 +105,7 @@ def _checker(type: ValueType, harmless: int | None) -> Callable[[Column], Column
 
 
 def _are_odd(moments: Column) -> bool:
-    odd = [m for m in moments if m.__class__ is not datetime or m.tzinfo is not UTC or m.microsecond % 1000]
+    if {*map(type, moments)} != _PLAIN:
+        return True
+    odd = [moment for moment in moments if moment.tzinfo is not UTC or moment.microsecond % 1000]
     return bool(odd)
