@@ -6,6 +6,7 @@ from ._async.transaction import AsyncTransaction
 from ._sync.database import Database, Stores
 from ._sync.store import Store
 from ._sync.transaction import Transaction
+from .checking import Finding, Report
 from .connect import aconnect, connect
 from .entity import Embedded, Entity, Record, Versioned
 from .errors import (
@@ -81,6 +82,7 @@ __all__ = [
     "Features",
     "FieldRef",
     "Filter",
+    "Finding",
     "Group",
     "IntegrityError",
     "InvalidCursor",
@@ -106,6 +108,7 @@ __all__ = [
     "PreconditionFailed",
     "Record",
     "ReferenceViolation",
+    "Report",
     "SchemaDrift",
     "ServerInfo",
     "StaleVersion",

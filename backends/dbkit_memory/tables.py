@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dbkit.answers import no_table
+from dbkit.checking import Finding
 from dbkit.errors import (
     Conflict,
     NotFound,
@@ -333,6 +334,21 @@ class Tables:
             for _, new in made:
                 self._tables.setdefault(new.name, new).add_indexes(new)
 
+    def check(self, entities: Iterable[EntitySpec]) -> list[Finding]:
+        """Say which tables are missing, or made for other declarations."""
+        with self._lock:
+            made: list[Finding] = []
+            for entity in entities:
+                there = self._tables.get(entity.stored)
+                if there is None:
+                    words, hint = f"there is no table {entity.stored!r}", "db.create_schema() makes it"
+                    made.append(Finding(entity.name, None, "missing collection", words, hint=hint))
+                elif parts := _differing(there, Table(entity)):
+                    made.append(
+                        Finding(entity.name, None, "type", f"its table differs in: {'; '.join(parts)}")
+                    )
+            return made
+
     def drop(self, entities: Iterable[EntitySpec]) -> None:
         """Remove the tables with all that is in them."""
         with self._lock:
@@ -369,14 +385,14 @@ def _type(type: ValueType | None) -> Any:
     return (type.kind, type.nullable, choices, limits, _type(type.element), model)
 
 
+def _differing(there: Table, new: Table) -> list[str]:
+    parts = {**there.description, **new.description}
+    return sorted(p for p in parts if there.description.get(p) != new.description.get(p))
+
+
 def _drift(entity: str, there: Table, new: Table) -> SchemaDrift:
-    parts = [
-        p
-        for p in {**there.description, **new.description}
-        if there.description.get(p) != new.description.get(p)
-    ]
     return SchemaDrift(
-        f"table {new.name!r} differs from its entity in: {'; '.join(sorted(parts))}",
+        f"table {new.name!r} differs from its entity in: {'; '.join(_differing(there, new))}",
         entity=entity,
         hint="create_schema() never alters; change the entity back, or drop_schema() and create it again",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 from psycopg.adapt import AdaptersMap
 from psycopg.types.json import set_json_dumps, set_json_loads
@@ -33,6 +35,7 @@ class _Context:
 
 
 ADAPTERS = _Context()
+_KEY = re.compile(r"\(([^()=]+)\)=\(")
 
 
 def postgres_failure(error: BaseException) -> Failure | None:
@@ -46,5 +49,19 @@ def postgres_failure(error: BaseException) -> Failure | None:
     elif code is None and isinstance(error, psycopg.DataError):
         code = UNREADABLE
     return Failure(
-        code, diagnostics.message_primary or "", diagnostics.constraint_name, diagnostics.column_name
+        code,
+        diagnostics.message_primary or "",
+        diagnostics.constraint_name,
+        diagnostics.column_name,
+        diagnostics.table_name,
+        _key(diagnostics.message_detail),
     )
+
+
+def _key(detail: str | None) -> tuple[str, ...]:
+    """Return the columns of "Key (a, b)=(1, 2) already exists.", in any language of the server's messages.
+
+    The values that stand there are never shown.
+    """
+    found = None if detail is None else _KEY.search(detail)
+    return () if found is None else tuple(part.strip().strip('"') for part in found[1].split(","))

@@ -40,7 +40,7 @@ from dbkit.query import (
     UpdateOne,
     Upsert,
 )
-from dbkit.spec import EntitySpec
+from dbkit.spec import EntitySpec, FieldSpec
 
 from .schema import Constraint, Tables
 
@@ -85,6 +85,10 @@ class Failure:
     message: str = ""
     constraint: str | None = None
     column: str | None = None
+    table: str | None = None
+    """Where the constraint stands."""
+    key: tuple[str, ...] = ()
+    """The columns of the key that clashed or led nowhere."""
 
 
 def verb_of(query: Query | Verb | None) -> Verb:
@@ -118,7 +122,30 @@ class Case:
     @property
     def constraint(self) -> Constraint | None:
         """What the constraint that the server names stands for."""
-        return self.tables.constraints.get(self.failure.constraint or "")
+        return self.tables.constraints.get(self.failure.constraint or "") or self._foreign()
+
+    def _foreign(self) -> Constraint | None:
+        """What a constraint that dbkit did not make, and named, is about."""
+        failure = self.failure
+        for entity in self.tables.schema:
+            if failure.table is None or entity.stored.rpartition(".")[2] != failure.table:
+                continue
+            if failure.key == (entity.id.stored,) and failure.code == "23505":
+                return Constraint("unique", entity, ("id",))
+            for unique in entity.uniques:
+                if sorted(f.stored for f in unique.fields) == sorted(failure.key):
+                    return Constraint("unique", entity, unique.names)
+            named = [f for f in entity.references if (f.stored,) == failure.key and not self.verb.deletes]
+            # Of a parent that is still referenced the server names the child's table, and the parent's own key.
+            leading = [f for f in entity.references if self.verb.deletes and _leads_to(f, self.verb.entity)]
+            for found in (named, leading):
+                if len(found) == 1 and failure.code == "23503":
+                    return Constraint("reference", entity, (found[0].name,))
+        return None
+
+
+def _leads_to(f: FieldSpec, entity: EntitySpec | None) -> bool:
+    return f.reference is not None and f.reference.target is entity
 
 
 Translate = Callable[[Case], DbkitError]
@@ -232,6 +259,8 @@ _SQLSTATES: Mapping[str, Translate] = {
     "23514": lambda c: check(c.constraint, c.verb),
     "23502": _not_null,
     "22003": _out_of_range,
+    # Longer than varchar(n), in a table that dbkit did not make.
+    "22001": _out_of_range,
     "54000": lambda _: TooLarge("a value is too long for its index"),
     "40001": _conflict,
     "40P01": _conflict,

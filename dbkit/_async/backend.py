@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from ..checking import Finding
 from ..features import Features
 from ..options import Isolation
 from ..page import PageRows
@@ -146,6 +147,10 @@ class AsyncBackend(AsyncOperations, Protocol):
 
     async def create_schema(self) -> None:
         """Make what is missing; `SchemaDrift` on what differs. Safe in two processes at once."""
+        ...
+
+    async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        """Say where what is there does not fit the entities, reading only; at most *sample* rows of each are looked at."""
         ...
 
     async def drop_schema(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from ..checking import Finding
 from ..features import Features
 from ..options import Isolation
 from ..page import PageRows
@@ -147,6 +148,10 @@ class Backend(Operations, Protocol):
 
     def create_schema(self) -> None:
         """Make what is missing; `SchemaDrift` on what differs. Safe in two processes at once."""
+        ...
+
+    def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        """Say where what is there does not fit the entities, reading only; at most *sample* rows of each are looked at."""
         ...
 
     def drop_schema(self) -> None:

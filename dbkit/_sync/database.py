@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from ..checking import Report
 from ..concurrency import sleep
 from ..entity import spec_of
 from ..errors import ConfigurationError, Conflict, DbkitError, InvalidInput, TransactionAborted
@@ -224,6 +225,27 @@ class Database:
         """
         self._check_open()
         self.autocommit.write("drop_schema", None, self.backend.drop_schema)
+
+    def check(self, *entities: type[Any], sample: int | None = None) -> Report:
+        """Say where the database does not fit *entities* (all that `connect` was given, unless some are named).
+
+        For databases that dbkit did not make: types, nullability, unique keys that are enforced, indexes, references and
+        collations. Where the server does not keep documents to a schema (MongoDB, SQLite without STRICT) the documents
+        themselves are read: missing, null, wrong-typed and undeclared fields, duplicates and orphans are counted.
+        Nothing is written.
+
+        Args:
+            sample: look at so many rows or documents of each at most; the counts then say that they are of a sample.
+
+        Raises:
+            DeadlineExceeded: a table is too large to be read within `timeout_s`: give a sample.
+        """
+        self._check_open()
+        if sample is not None and (type(sample) is not int or sample < 1):
+            raise InvalidInput("sample must be a positive int, or None for all", operation="check")
+        specs = [self.spec(entity) for entity in entities] if entities else list(self._schema)
+        found = self.autocommit.read("check", None, self.backend.check, specs, sample)
+        return Report(self.backend.name, tuple(s.name for s in specs), tuple(found), sample)
 
     @contextmanager
     def native(self) -> Generator[Any]:

@@ -34,7 +34,7 @@ def test_it_stands_in_the_description() -> None:
 def test_it_is_true_or_false_and_of_an_entity() -> None:
     with pytest.raises(ConfigurationError, match="managed= is True or False"):
 
-        class Odd(Entity, name="odd", managed=0):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        class Odd(Entity, name="odd", managed=0):  # pyright: ignore[reportArgumentType, reportUnusedClass]
             pass
 
     with pytest.raises(ConfigurationError, match="managed= means nothing"):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, TypeVar
 
+from dbkit.checking import Finding
 from dbkit.errors import InvalidInput
 from dbkit.options import Isolation
 from dbkit.page import PageRows
@@ -173,6 +174,10 @@ class AsyncMemoryBackend(AsyncMemoryOperations):
     async def create_schema(self) -> None:
         # Those with managed=False too: nobody else could make them here.
         await self.statement("create schema", lambda: self.tables.create(self._schema))
+
+    async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        # What is stored was checked when it came in, and nobody else writes here.
+        return await self.statement("check", lambda: self.tables.check(entities))
 
     async def drop_schema(self) -> None:
         await self.statement("drop schema", lambda: self.tables.drop(self._schema.managed))

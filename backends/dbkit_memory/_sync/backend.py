@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, TypeVar
 
+from dbkit.checking import Finding
 from dbkit.errors import InvalidInput
 from dbkit.options import Isolation
 from dbkit.page import PageRows
@@ -174,6 +175,10 @@ class MemoryBackend(MemoryOperations):
     def create_schema(self) -> None:
         # Those with managed=False too: nobody else could make them here.
         self.statement("create schema", lambda: self.tables.create(self._schema))
+
+    def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        # What is stored was checked when it came in, and nobody else writes here.
+        return self.statement("check", lambda: self.tables.check(entities))
 
     def drop_schema(self) -> None:
         self.statement("drop schema", lambda: self.tables.drop(self._schema.managed))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from dbkit._async.pool import AsyncPool
+from dbkit.checking import Finding
 from dbkit.errors import DbkitError, TransactionAborted
 from dbkit.features import Features
 from dbkit.options import Options
@@ -16,6 +17,7 @@ from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo
 
 from ..binds import Text
+from ..checking import Found, Inspection, Rules
 from ..compiler import Compiler
 from ..dialects import Dialect
 from ..errors import Verb, uncommitted, verb_of
@@ -76,6 +78,14 @@ class AsyncSqlBackend(AsyncVerbs[C]):
     async def claim(self, query: Claim) -> list[Any]:
         """Change and return rows that no other worker is changing."""
 
+    @abstractmethod
+    async def found_table(self, connection: C, entity: EntitySpec) -> Found | None:
+        """Look at the entity's table as it is; None where there is none."""
+
+    @abstractmethod
+    def checking_rules(self) -> Rules:
+        """Return which of its types hold which values."""
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     async def open(self, schema: Schema) -> None:
@@ -97,6 +107,24 @@ class AsyncSqlBackend(AsyncVerbs[C]):
 
     async def ping(self) -> None:
         await self.rows("SELECT 1", (), None)
+
+    async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        tables = self.compiler.tables
+
+        async def work(connection: C) -> list[Finding]:
+            # Of all entities: references lead from one to another.
+            found = {e.token: await self.found_table(connection, e) for e in tables.schema}
+            made: list[Finding] = []
+            for entity in entities:
+                inspection = Inspection(tables, entity, found, self.checking_rules(), sample)
+                inspection.compare()
+                for query, told in inspection.questions:
+                    (numbers,) = await connection.rows(query)
+                    told(numbers)
+                made += inspection.findings
+            return made
+
+        return await self.inside(Verb(), work, read_only=True)
 
     async def _close(self, connection: C) -> None:
         await connection.close()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dbkit._sync.pool import Pool
+from dbkit.checking import Finding
 from dbkit.errors import DbkitError, TransactionAborted
 from dbkit.features import Features
 from dbkit.options import Options
@@ -17,6 +18,7 @@ from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo
 
 from ..binds import Text
+from ..checking import Found, Inspection, Rules
 from ..compiler import Compiler
 from ..dialects import Dialect
 from ..errors import Verb, uncommitted, verb_of
@@ -77,6 +79,14 @@ class SqlBackend(Verbs[C]):
     def claim(self, query: Claim) -> list[Any]:
         """Change and return rows that no other worker is changing."""
 
+    @abstractmethod
+    def found_table(self, connection: C, entity: EntitySpec) -> Found | None:
+        """Look at the entity's table as it is; None where there is none."""
+
+    @abstractmethod
+    def checking_rules(self) -> Rules:
+        """Return which of its types hold which values."""
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def open(self, schema: Schema) -> None:
@@ -98,6 +108,24 @@ class SqlBackend(Verbs[C]):
 
     def ping(self) -> None:
         self.rows("SELECT 1", (), None)
+
+    def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        tables = self.compiler.tables
+
+        def work(connection: C) -> list[Finding]:
+            # Of all entities: references lead from one to another.
+            found = {e.token: self.found_table(connection, e) for e in tables.schema}
+            made: list[Finding] = []
+            for entity in entities:
+                inspection = Inspection(tables, entity, found, self.checking_rules(), sample)
+                inspection.compare()
+                for query, told in inspection.questions:
+                    (numbers,) = connection.rows(query)
+                    told(numbers)
+                made += inspection.findings
+            return made
+
+        return self.inside(Verb(), work, read_only=True)
 
     def _close(self, connection: C) -> None:
         connection.close()
