@@ -25,7 +25,7 @@ _CANONICAL = JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
 
 def as_json(document: Mapping[str, Any], *, exact: bool = False) -> str:
     """Return a document as Extended JSON: relaxed, as people read it, or *exact*, as it comes back the same."""
-    return json_util.dumps(document, json_options=_CANONICAL if exact else _RELAXED)
+    return json_util.dumps(document, json_options=_CANONICAL if exact else _RELAXED, ensure_ascii=False)
 
 
 def from_json(text: str) -> Document:

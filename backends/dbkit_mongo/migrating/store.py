@@ -33,9 +33,9 @@ from .drafts import Draft
 from .lease import Lease
 from .notes import Notebook
 from .planning import Look, plan
-from .rendering import as_text, create_commands
+from .rendering import as_text, assuming, create_commands
 from .running import Runner
-from .steps import Document, Rewrite, Step, Transform
+from .steps import Rewrite, Step, Transform
 
 __all__ = ["MongoMigrationStore"]
 
@@ -154,7 +154,7 @@ class MongoMigrationStore:
                 missing.add(name)
             return draft
 
-        steps = self._steps(operation, _assuming(operation, look))
+        steps = self._steps(operation, assuming(operation, look))
         shown: list[Rendered] = []
         for step in steps:
             text = as_text(step)
@@ -240,19 +240,3 @@ class MongoMigrationStore:
     def ddl(self, schema: Schema) -> list[str]:
         """Return the commands that `create_schema()` would send into an empty database, without I/O."""
         return create_commands(schema)
-
-
-def _assuming(operation: Operation, look: Look) -> Look:
-    """Let an operation find what an earlier one, which is not run yet, will have made."""
-    later: Document = {"$jsonSchema": {"bsonType": "object", "properties": {"…": {}}}}
-    creates = type(operation).__name__ in {"CreateCollection", "DropCollection"}
-    was = getattr(operation, "was", None)
-
-    def assumed(name: str) -> Draft:
-        draft = look(name)
-        is_source = type(operation).__name__ != "RenameCollection" or name == was
-        if draft.exists or creates or name.startswith("_dbkit") or not is_source:
-            return draft
-        return Draft(name, {"validator": later})
-
-    return assumed
