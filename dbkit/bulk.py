@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from operator import is_
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,33 +61,47 @@ def _maker(spec: EntitySpec) -> Callable[[Sequence[Any]], Rows] | None:
     if harmless is None:
         return None
     models = {spec.model}
-    fields = [(f.name, _checker(f.type, harmless.get(n))) for n, f in enumerate(spec.fields)]
-    places = {f.name: n for n, f in enumerate(spec.fields)}
+    places = {f.name: place for place, f in enumerate(spec.fields)}
     shadows = [
-        (places[s.shadow_of], harmless.get(len(fields) + n))
+        (places[s.shadow_of], harmless.get(len(places) + n))
         for n, s in enumerate(spec.shadows)
         if s.shadow_of is not None
     ]
+    for place, longest in shadows:
+        if longest is not None:
+            harmless[place] = min(longest, harmless.get(place, longest))
+    fields = [(f.name, _checker(f.type, harmless.get(place))) for place, f in enumerate(spec.fields)]
+    created = places.get("created_at") if spec.timestamped else None
 
     def make(instances: Sequence[Any]) -> Rows:
         if {*map(type, instances)} != models:
             raise _OddError
         values = [instance.__dict__ for instance in instances]
-        columns = [check([each[name] for each in values]) for name, check in fields]
+        columns: list[Column] = []
+        for name, check in fields:
+            column = [each[name] for each in values]
+            # A new instance has one time in both.
+            is_checked = name == "updated_at" and created is not None and _are_same(column, columns[created])
+            columns.append(column if is_checked else check(column))
         for place, longest in shadows:
-            keys = _casefolded(columns[place])
-            if longest is not None and max(map(len, filter(None, keys)), default=0) > longest:
-                raise _OddError
-            columns.append(keys)
+            columns.append(_casefolded(columns[place], longest))
         return [*zip(*columns, strict=True)]
 
     return make
 
 
-def _casefolded(texts: Column) -> list[str | None]:
+def _are_same(left: Column, right: Column) -> bool:
+    return all(map(is_, left, right))
+
+
+def _casefolded(texts: Column, longest: int | None) -> Column:
     if "".join(filter(None, texts)).isascii():
+        # As long as the text, which was watched for both.
         return [text and text.lower() for text in texts]
-    return [text and casefold_key(text) for text in texts]
+    keys: list[str | None] = [text and casefold_key(text) for text in texts]
+    if longest is not None and max(map(len, filter(None, keys)), default=0) > longest:
+        raise _OddError
+    return keys
 
 
 def _checker(type: ValueType, harmless: int | None) -> Callable[[Column], Column]:

@@ -130,8 +130,9 @@ class AsyncPostgresConnection:
         async with self._control.copy(text) as copy:
             if types:
                 copy.set_types(types)
+            write = copy.write_row
             for row in rows:
-                await copy.write_row(row)
+                await write(row)
 
     async def _observed(self, text: str, run: AsyncThunk[T]) -> T:
         started = monotonic()

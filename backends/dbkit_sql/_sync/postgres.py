@@ -131,8 +131,9 @@ class PostgresConnection:
         with self._control.copy(text) as copy:
             if types:
                 copy.set_types(types)
+            write = copy.write_row
             for row in rows:
-                copy.write_row(row)
+                write(row)
 
     def _observed(self, text: str, run: Thunk[T]) -> T:
         started = monotonic()
