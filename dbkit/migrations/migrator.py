@@ -7,7 +7,7 @@ step stores `dirty` first, keeps note of how far its data came, and stores the n
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..connect import options_of
+from ..entity import spec_of
 from ..errors import (
     ConfigurationError,
     DbkitError,
@@ -26,13 +27,16 @@ from ..errors import (
     Unsupported,
 )
 from ..registry import plugin
+from ..spec import Schema
 from ..statement import Hook, ServerInfo
 from ..url import parse_url
 from ..values import utc_now
 from . import history
+from .diff import Ask, Draft, diff
 from .folder import Direction, Folder
 from .history import Entry, Move
 from .migration import Migration
+from .planning import PlannedStep, plan
 from .running import Event, Notify, Running, Stopped, check_stop
 from .scripts import Script, load
 from .state import Applied, Progress, State
@@ -172,8 +176,15 @@ class Migrator:
         return hook
 
     def stop(self) -> None:
-        """End the running verb before its next statement; for other threads and signal handlers."""
+        """End the running verb before its next statement, or the next one at its beginning.
+
+        For other threads and signal handlers.
+        """
         self._stop.set()
+
+    def forget_stop(self) -> None:
+        """Take back a `stop` that came too late."""
+        self._stop.clear()
 
     def _opened(self) -> MigrationStore:
         if not self._is_open:
@@ -247,14 +258,73 @@ class Migrator:
         store = self._opened()
         return history.entries(self.folder, self._state(), store.name, store.language)
 
+    def plan(
+        self, *, steps: int | None = None, version: int | None = None, down: bool = False
+    ) -> list[PlannedStep]:
+        """Return what would run, nothing being written: all that is pending, unless told otherwise.
+
+        Of a dirty database: what would run after `force` to the version that is whole.
+
+        Args:
+            steps: as `steps(…)` would.
+            version: as `goto(…)` would.
+            down: as `down()` would.
+        """
+        if (steps is not None) + (version is not None) + down > 1:
+            raise InvalidInput("plan takes one of steps=, version= and down=", operation="plan")
+        store = self._opened()
+        folder, state = self.folder, self._state()
+        history.check(folder, state, store.name, store.language)
+        if steps is not None:
+            moves = history.steps(folder, state, steps)
+        elif version is not None or down:
+            moves = history.goto(folder, state, version or 0)
+        else:
+            moves = history.pending(folder, state)
+        return plan(store, [load(move.file, move.direction, store) for move in moves])
+
+    def diff(
+        self,
+        entities: Iterable[type[Any]] | None = None,
+        *,
+        renames: Mapping[str, str] | None = None,
+        ask: Ask | None = None,
+        allow_loss: bool = False,
+    ) -> Draft:
+        """Return the migration that closes the difference between the database and the entities; nothing is written.
+
+        `create(path, name, source=draft.source)` makes the file.
+
+        Args:
+            entities: what is compared; unless given, what the migrator was given.
+            renames: new stored names to old ones: `{"users.name": "users.fullname", "users": "people"}`.
+            ask: is asked about each field that may have had another name; nothing is guessed.
+            allow_loss: whether the migration may throw data away.
+
+        Raises:
+            LosesData: it would, and may not; the error has the draft.
+            InvalidInput: *renames* names what is not missing, or not there.
+        """
+        store = self._opened()
+        classes = self.entities if entities is None else tuple(entities)
+        if not classes:
+            raise ConfigurationError("diff needs entities", hint="Migrator(url, path, entities=[User, Post])")
+        schema = Schema(dict.fromkeys(map(spec_of, classes)))
+        return diff(store, schema, renames=renames, ask=ask, allow_loss=allow_loss)
+
     # -- running -------------------------------------------------------------------------------------------------------
 
     def _state(self) -> State:
         return self._store.state() or State()
 
     def _run(self, decide: Decide) -> list[Ran]:
+        try:
+            return self._run_all(decide)
+        finally:
+            self._stop.clear()
+
+    def _run_all(self, decide: Decide) -> list[Ran]:
         store = self._opened()
-        self._stop.clear()
         folder = self.folder
         ran: list[Ran] = []
         with store.lock(self._lock_timeout_s):

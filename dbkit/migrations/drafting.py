@@ -1,0 +1,499 @@
+"""From differences to the text of a migration. Pure.
+
+Two classes at most for each entity: as it is declared, and as it was (`UserBefore`); each holds what the steps are about.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from ..spec import EntitySpec, FieldSpec, IndexSpec, UniqueKey
+from ..values import DEFAULT_TEXT_LENGTH, Kind, ValueType
+from .conversions import Conversion, conversion
+from .differences import Difference
+from .renaming import OldNames
+from .source import ClassText, SourceFile, is_declarable, zero
+
+__all__ = ["Drafting"]
+
+_SHADOW = "__casefold"
+_KEPT: tuple[str, ...] = ("id", "created_at", "updated_at")
+
+
+class _Phase(IntEnum):
+    """The order of the way up; the way down is the reverse."""
+
+    RENAME_COLLECTION = 0
+    DROP_KEY = 1
+    RENAME_FIELD = 2
+    CREATE = 3
+    ADD_FIELD = 4
+    RETYPE = 5
+    DROP_FIELD = 6
+    ADD_KEY = 7
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    phase: _Phase
+    up: str
+    down: str
+    comment: str | None = None
+    """Above the step on its way up."""
+
+
+@dataclass(slots=True)
+class _Now:
+    """The class of an entity as it is declared."""
+
+    name: str
+    entity: EntitySpec
+    fields: dict[str, bool] = field(default_factory=dict)
+    """By name: whether all that the field declares belongs there, or its type alone."""
+    is_whole: bool = False
+
+
+@dataclass(slots=True)
+class _Before:
+    """The class of an entity as it was."""
+
+    name: str
+    entity: EntitySpec
+    fields: dict[str, tuple[ValueType, list[str]]] = field(default_factory=dict)
+    """By stored name: the type, and what `field()` says."""
+
+
+class Drafting:
+    """A migration that is being written.
+
+    Attributes:
+        losses: what it throws away.
+        unsolved: differences that no operation closes.
+        notes: what its author should look at.
+    """
+
+    def __init__(
+        self,
+        old: OldNames,
+        collections: Mapping[str, str],
+        fields: Mapping[tuple[str, str], str],
+        found: Sequence[Difference],
+    ) -> None:
+        self.losses: list[str] = []
+        self.unsolved: list[str] = []
+        self.notes: list[str] = []
+        self._declared = {e.stored: e for e in map(old.declared, old.schema)}
+        self._old_fields = fields
+        self._file = SourceFile()
+        self._steps: list[_Step] = []
+        self._now: dict[int, _Now] = {}
+        self._before: dict[int, _Before] = {}
+        self._others: dict[str, ClassText] = {}
+        self._wholes: list[ClassText] = []
+        order = {e.token: n for n, e in enumerate(map(old.declared, old.schema.parents_first()))}
+        differences = [(old.declared(d.entity), d) for d in found]
+        differences.sort(key=lambda pair: order[pair[0].token])
+        self._new = {(e.token, d.field.name) for e, d in differences if d.kind == "missing field" and d.field}
+        self._gone = {
+            (e.token, name) for e, d in differences if d.kind == "undeclared field" for name in d.stored
+        }
+        self._missing = {
+            (e.token, _names(d.key))
+            for e, d in differences
+            if d.kind in ("missing unique", "missing index") and d.key is not None
+        }
+        # What is there where it differs from what is declared, by the entity and the stored name.
+        self._there = {
+            (e.token, name): d.found
+            for e, d in differences
+            if d.kind in ("undeclared field", "changed field")
+            for name in d.stored
+        }
+        for entity in self._declared.values():
+            for f in entity.fields:
+                if (entity.stored, f.stored) in fields:
+                    self._rename_field(entity, f, fields[entity.stored, f.stored])
+            if entity.stored in collections:
+                self._rename_collection(entity, collections[entity.stored])
+        for entity, difference in differences:
+            self._take(entity, difference)
+
+    # -- what closes a difference --------------------------------------------------------------------------------------
+
+    def _take(self, entity: EntitySpec, difference: Difference) -> None:
+        kind, key = difference.kind, difference.key
+        declared = None if difference.field is None else entity.by_name.get(difference.field.name)
+        if kind == "missing collection":
+            now = self._of_now(entity)
+            now.is_whole = True
+            self._add(_Phase.CREATE, f"create_collection({now.name})", f"drop_collection({now.name})")
+        elif kind == "missing field" and declared is not None:
+            self._add_field(entity, declared)
+        elif kind == "undeclared field":
+            for stored in difference.stored:
+                self._drop_field(entity, stored)
+        elif kind == "changed field" and declared is not None:
+            self._retype(entity, declared, difference.found)
+        elif kind in ("missing unique", "missing index") and key is not None:
+            self._add_key(entity, key)
+        elif kind in ("undeclared unique", "undeclared index"):
+            self._drop_key(entity, kind.removeprefix("undeclared "), difference)
+        elif kind in ("missing reference", "changed reference") and declared is not None:
+            if kind == "changed reference":
+                self._drop_reference(entity, declared.stored, difference)
+            if (entity.token, declared.name) not in self._new:
+                now = self._of_now(entity, declared)
+                place = f"{now.name}.{declared.name}"
+                self._add(_Phase.ADD_KEY, f"add_reference({place})", f"drop_reference({place})")
+        elif kind == "undeclared reference":
+            for stored in difference.stored:
+                self._drop_reference(entity, stored, difference)
+        else:
+            self.unsolved.append(difference.words)
+
+    def _rename_collection(self, entity: EntitySpec, was: str) -> None:
+        now = self._of_now(entity)
+        now.is_whole = True
+        before = ClassText(self._file.new_class(f"{entity.name}Before"), "")
+        self._wholes.append(before)
+        self._write_now(before, entity, None, was)
+        self._add(
+            _Phase.RENAME_COLLECTION,
+            f'rename_collection({now.name}, was="{was}")',
+            f'rename_collection({before.name}, was="{entity.stored}")',
+        )
+
+    def _rename_field(self, entity: EntitySpec, f: FieldSpec, was: str) -> None:
+        now = self._of_now(entity, f)
+        for names in [*map(_names, entity.uniques), *map(_names, entity.indexes)]:
+            if f.name in names:
+                # What the field is part of gets its new name too.
+                self._of_now(entity, *(entity.by_name[n] for n in names if n != f.name), in_full=False)
+        type = self._there.get((entity.token, was)) or f.type
+        before = self._of_before(entity, was, type, self._own_options(entity, f, is_before=True))
+        self._add(
+            _Phase.RENAME_FIELD,
+            f'rename_field({now.name}.{f.name}, was="{was}")',
+            f'rename_field({before}, was="{f.stored}")',
+        )
+
+    def _add_field(self, entity: EntitySpec, f: FieldSpec) -> None:
+        now = self._of_now(entity, f)
+        place = f"{now.name}.{f.name}"
+        value = _static_default(entity, f)
+        comment = None
+        if value is PydanticUndefined:
+            value = zero(f.type)
+            if value is not None:
+                comment = "Rows that are there get this value: say what they should have."
+                shown = self._file.value(value, f.type)
+                self.notes.append(
+                    f"{entity.stored}.{f.stored}: rows that are there get {shown}; say what they should have"
+                )
+        default = "" if value is None else f", default={self._file.value(value, f.type)}"
+        self._add(_Phase.ADD_FIELD, f"add_field({place}{default})", f"drop_field({place})", comment)
+
+    def _drop_field(self, entity: EntitySpec, stored: str) -> None:
+        if stored.endswith(_SHADOW) and (entity.token, stored.removesuffix(_SHADOW)) in self._gone:
+            return  # it goes with its owner
+        place = f"{entity.stored}.{stored}"
+        type = self._there.get((entity.token, stored))
+        up = f'drop_field("{entity.stored}", "{stored}")'
+        if type is not None and is_declarable(type):
+            before = self._of_before(entity, stored, type)
+            value = zero(type)
+            default = "" if value is None else f", default={self._file.value(value, type)}"
+            up, down = f"drop_field({before})", f"add_field({before}{default})"
+        else:
+            down = f'irreversible("nobody knows how {place} was declared")'
+        self.losses.append(f"{place}, with its values")
+        self._add(_Phase.DROP_FIELD, up, down, f"Loses data: the values of {place}.")
+
+    def _retype(self, entity: EntitySpec, f: FieldSpec, found: ValueType | None) -> None:
+        now = self._of_now(entity, f)
+        place, name = f"{now.name}.{f.name}", f"{entity.stored}.{f.stored}"
+        if found is None or not is_declarable(found):
+            self._add(
+                _Phase.RETYPE,
+                f"retype_field({place})",
+                f'irreversible("nobody knows how {name} was declared")',
+            )
+            return
+        there, back = conversion(found, f.type), conversion(f.type, found)
+        comment = None
+        if there is None:
+            self.unsolved.append(
+                f"{name} is {found.kind.value} there and {f.type.kind.value} here: "
+                "only you know how the one becomes the other (m.retype_field(…, using=function))"
+            )
+            return
+        if there.loss is not None:
+            self.losses.append(f"{name}: {there.loss}")
+            comment = f"Loses data: {there.loss}."
+        elif there.note is not None:
+            self.notes.append(f"{name}: {there.note}")
+        self._need_for(there, f.type)
+        if back is not None:
+            self._need_for(back, found)
+        old_name = self._old_fields.get((entity.stored, f.stored), f.stored)
+        if old_name == f.stored:
+            before = self._of_before(entity, f.stored, found, self._own_options(entity, f, is_before=True))
+        else:
+            # On both ways it is retyped under its new name.
+            before = self._of_before(entity, f.stored, found)
+        value = _static_default(entity, f) if found.nullable and not f.type.nullable else None
+        default = (
+            ""
+            if value is None or value is PydanticUndefined
+            else f", default={self._file.value(value, f.type)}"
+        )
+        if found.nullable and not f.type.nullable and not default:
+            self.notes.append(
+                f"{name}: a row where it is None fails it, unless default= says what it becomes"
+            )
+        emptiest = zero(found) if f.type.nullable and not found.nullable else None
+        down_default = "" if emptiest is None else f", default={self._file.value(emptiest, found)}"
+        down = (
+            f'irreversible("only you know how {name} becomes what it was")'
+            if back is None
+            else f"retype_field({before}, was={place}{_using(back)}{down_default})"
+        )
+        self._add(
+            _Phase.RETYPE, f"retype_field({place}, was={before}{_using(there)}{default})", down, comment
+        )
+
+    def _add_key(self, entity: EntitySpec, key: UniqueKey | IndexSpec) -> None:
+        names = _names(key)
+        if len(names) == 1 and (entity.token, names[0]) in self._new:
+            return  # it comes with its field
+        now = self._of_now(entity, *(entity.by_name[n] for n in names), in_full=len(names) == 1)
+        given = ", ".join(f"{now.name}.{n}" for n in names)
+        word = "unique" if isinstance(key, UniqueKey) else "index"
+        self._add(_Phase.ADD_KEY, f"add_{word}({given})", f"drop_{word}({given})")
+
+    def _drop_key(self, entity: EntitySpec, word: str, difference: Difference) -> None:
+        if any((entity.token, stored) in self._gone for stored in difference.stored):
+            return  # it goes with its field
+        places: list[str] = []
+        for stored in difference.stored:
+            owner = stored.removesuffix(_SHADOW)
+            type = self._type_there(entity, owner)
+            if type is None:
+                self.unsolved.append(difference.words)
+                return
+            options = ['unique="casefold"'] if owner != stored else []
+            places.append(self._of_before(entity, owner, type, options))
+        given = ", ".join(places)
+        self._add(_Phase.DROP_KEY, f"drop_{word}({given})", f"add_{word}({given})")
+
+    def _drop_reference(self, entity: EntitySpec, stored: str, difference: Difference) -> None:
+        if (entity.token, stored) in self._gone:
+            return
+        type = self._type_there(entity, stored)
+        if type is None or difference.found_target is None:
+            self.unsolved.append(difference.words)
+            return
+        target = self._target(difference.found_target, type)
+        before = self._of_before(entity, stored, type, [f"references=lambda: {target}"])
+        self._add(_Phase.DROP_KEY, f"drop_reference({before})", f"add_reference({before})")
+
+    def _type_there(self, entity: EntitySpec, stored: str) -> ValueType | None:
+        if (entity.token, stored) in self._there:
+            return self._there[entity.token, stored]
+        for f in entity.fields:
+            if self._old_fields.get((entity.stored, f.stored), f.stored) == stored:
+                return f.type
+        return None
+
+    def _add(self, phase: _Phase, up: str, down: str, comment: str | None = None) -> None:
+        self._steps.append(_Step(phase, f"m.{up}", f"m.{down}", comment))
+
+    # -- classes -------------------------------------------------------------------------------------------------------
+
+    def _of_now(self, entity: EntitySpec, *fields: FieldSpec, in_full: bool = True) -> _Now:
+        now = self._now.get(entity.token)
+        if now is None:
+            now = self._now[entity.token] = _Now(self._file.new_class(entity.name), entity)
+        for f in fields:
+            now.fields[f.name] = now.fields.get(f.name, False) or in_full
+        return now
+
+    def _of_before(
+        self, entity: EntitySpec, stored: str, type: ValueType, options: Iterable[str] = ()
+    ) -> str:
+        """Return the field of the class as it was, `UserBefore.bio`."""
+        before = self._before.get(entity.token)
+        if before is None:
+            name = self._file.new_class(f"{entity.name}Before")
+            before = self._before[entity.token] = _Before(name, entity)
+        known = before.fields.setdefault(stored, (type, []))[1]
+        known += [option for option in options if option not in known]
+        return f"{before.name}.{_attribute(stored)}"
+
+    def _target(self, stored: str, type: ValueType) -> str:
+        """Return the class that a reference of before points to."""
+        if stored in self._declared:
+            return self._of_now(self._declared[stored]).name
+        if stored not in self._others:
+            name = self._file.new_class("".join(part.title() for part in stored.replace(".", "_").split("_")))
+            self._others[stored] = ClassText(name, self._record(type), [f'name="{stored}"'])
+        return self._others[stored].name
+
+    def _own_options(self, entity: EntitySpec, f: FieldSpec, *, is_before: bool = False) -> list[str]:
+        """Return what `field()` says of the field itself, but its type and its default.
+
+        *is_before*: without the keys that are not there yet.
+        """
+        said: list[str] = []
+        is_there = not is_before or (entity.token, (f.name,)) not in self._missing
+        unique = next((k for k in entity.uniques if k.names == (f.name,)), None)
+        if unique is not None and is_there:
+            said.append('unique="casefold"' if unique.fields[0].shadow_of else "unique=True")
+        if f.reference is not None:
+            said.append(f"references=lambda: {self._of_now(f.reference.target).name}")
+            if f.reference.on_delete != "restrict":
+                said.append(f'on_delete="{f.reference.on_delete}"')
+            if not f.reference.check:
+                said.append("check=False")
+        elif is_there and any(i.fields == (f,) for i in entity.indexes):
+            said.append("index=True")
+        return said
+
+    def _record(self, id: ValueType) -> str:
+        self._file.need("dbkit", "Record")
+        return f"Record[{self._file.bare(id)}]"
+
+    def _write_now(self, text: ClassText, entity: EntitySpec, now: _Now | None, stored: str) -> None:
+        """Fill in the class of an entity as it is declared: all of it, or what *now* says."""
+        is_whole = now is None or now.is_whole
+        names = [f.name for f in entity.fields] if is_whole or now is None else list(now.fields)
+        skipped = {"id"} if _is_plain_id(entity.id) else set[str]()
+        if is_whole and _is_standard(entity):
+            self._file.need("dbkit", "Entity")
+            text.bases = "Entity"
+            skipped = set(_KEPT)
+        else:
+            text.bases = self._record(entity.id.type)
+        if is_whole and entity.versioned and _is_standard_version(entity):
+            self._file.need("dbkit", "Versioned")
+            text.bases += ", Versioned"
+            skipped.add("version")
+        text.keywords.append(f'name="{stored}"')
+        for word, keys in (("unique", entity.uniques), ("indexes", entity.indexes)):
+            compounds = [c for c in map(_names, keys) if len(c) > 1 and set(c) <= {*names, "id"}]
+            if compounds:
+                shown = ", ".join(f"({', '.join(map(_quoted, c))})" for c in compounds)
+                text.keywords.append(f"{word}=[{shown}]")
+        if is_whole and entity.stripes != 1:
+            text.keywords.append(f"hot={entity.stripes}")
+        if "id" not in names and "id" not in skipped:
+            names = ["id", *names]
+        for f in entity.fields:
+            if f.name not in names or f.name in skipped:
+                continue
+            in_full = is_whole or now is None or now.fields.get(f.name, False)
+            options = [] if f.stored == f.name else [f'stored_as="{f.stored}"']
+            if in_full and f is not entity.id:
+                options += self._own_options(entity, f)
+            text.fields[f.name] = self._file.declaration(f.type, options)
+
+    def _write_before(self, before: _Before) -> ClassText:
+        id = before.entity.id
+        text = ClassText(before.name, self._record(id.type), [f'name="{before.entity.stored}"'])
+        if not _is_plain_id(id):
+            said = [] if id.stored == "id" else [f'stored_as="{id.stored}"']
+            text.fields["id"] = self._file.declaration(id.type, said)
+        for stored, (type, options) in before.fields.items():
+            attribute = _attribute(stored)
+            named = [] if attribute == stored else [f'stored_as="{stored}"']
+            text.fields[attribute] = self._file.declaration(type, [*named, *options])
+        return text
+
+    # -- the file ------------------------------------------------------------------------------------------------------
+
+    def _need_for(self, conversion: Conversion, wanted: ValueType) -> None:
+        """Import what the conversion's source names."""
+        if conversion.using is not None and wanted.kind is not Kind.TEXT:
+            self._file.bare(wanted)
+
+    def source(self) -> str:
+        """Return the file's text, "" where there is nothing to do."""
+        if not self._steps:
+            return ""
+        file = self._file
+        file.need("dbkit.migrations", "Migration")
+        texts: dict[str, ClassText] = {}
+        # What a class refers to may come in while it is written.
+        while len(texts) < len(self._now):
+            for now in list(self._now.values()):
+                if now.name not in texts:
+                    texts[now.name] = text = ClassText(now.name, "")
+                    self._write_now(text, now.entity, now, now.entity.stored)
+        befores = [self._write_before(before) for before in self._before.values()]
+        classes = [*file.classes.values(), *self._others.values(), *texts.values(), *befores, *self._wholes]
+        steps = sorted(self._steps, key=lambda step: step.phase)
+        parts = ['"""Close what differs between the database and the entities."""']
+        if self.unsolved:
+            parts.append("\n".join(["# Not closed here:", *(f"# - {words}" for words in self.unsolved)]))
+        parts.append(file.imports() + "\n")
+        parts += [text.render() + "\n" for text in classes]
+        up: list[str] = []
+        for step in steps:
+            up += [f"    # {step.comment}"] if step.comment else []
+            up.append(f"    {step.up}")
+        down = [f"    {step.down}" for step in reversed(steps)]
+        parts.append("\n".join(["def up(m: Migration) -> None:", *up]) + "\n")
+        parts.append("\n".join(["def down(m: Migration) -> None:", *down]))
+        return "\n\n".join(parts) + "\n"
+
+
+def _names(key: UniqueKey | IndexSpec) -> tuple[str, ...]:
+    return key.names if isinstance(key, UniqueKey) else tuple(f.name for f in key.fields)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _using(conversion: Conversion) -> str:
+    return "" if conversion.using is None else f", using={conversion.using}"
+
+
+def _is_plain_id(id: FieldSpec) -> bool:
+    return id.stored == "id" and (id.type.kind is not Kind.TEXT or id.type.max_length == DEFAULT_TEXT_LENGTH)
+
+
+def _is_standard(entity: EntitySpec) -> bool:
+    """Whether `Entity` declares the id and the two times as they are here."""
+    if not entity.timestamped or entity.id.type != ValueType(Kind.UUID):
+        return False
+    fields = [entity.by_name[name] for name in _KEPT]
+    return all(f.stored == f.name for f in fields) and all(
+        f.type == ValueType(Kind.DATETIME) for f in fields[1:]
+    )
+
+
+def _is_standard_version(entity: EntitySpec) -> bool:
+    version = entity.by_name["version"]
+    return version.stored == "version" and version.type == ValueType(Kind.INT)
+
+
+def _static_default(entity: EntitySpec, f: FieldSpec) -> Any:
+    """Return the declared default, where it is the same for every row."""
+    info = entity.model.__pydantic_fields__[f.name]
+    if info.default_factory in (list, dict):
+        return {} if info.default_factory is dict else []
+    return PydanticUndefined if info.default is ... else info.default
+
+
+def _attribute(stored: str) -> str:
+    """Return a name for a stored field that a class can have."""
+    is_taken = keyword.iskeyword(stored) or stored.startswith("_") or hasattr(BaseModel, stored)
+    return f"{stored.strip('_')}_" if is_taken or stored == "evolve" else stored
