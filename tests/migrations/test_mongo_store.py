@@ -382,6 +382,19 @@ def test_a_new_field_needs_values(store: MongoMigrationStore, people: Any) -> No
         store.apply(op.AddField(code, code.by_name["code"], default="a"))
     with pytest.raises(errors.DuplicateKey, match="share 1 values of code"):
         store.apply(op.AddField(code, code.by_name["code"], fill=lambda _: "a"))
+    assert people.count_documents({"code": {"$exists": True}}) == 0
+    assert store.differences(PEOPLE) == []
+
+
+def test_duplicates_without_case_leave_no_trace(store: MongoMigrationStore, people: Any) -> None:
+    people.insert_one({"_id": Int64(5), "name": "éve", "slug": "e"})
+    folded = spec_of(cases.FoldedName)
+    key = folded.unique_key(("name",))
+    assert key is not None
+    with pytest.raises(errors.DuplicateKey, match="2 documents of FoldedName share 1 values of name"):
+        store.apply(op.AddUnique(folded, key))
+    assert people.count_documents({"name__casefold": {"$exists": True}}) == 0
+    assert store.differences(PEOPLE) == []
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------------------

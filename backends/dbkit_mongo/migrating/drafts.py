@@ -12,7 +12,7 @@ from dbkit.spec import EntitySpec, FieldSpec
 
 from ..rows import key_of
 from ..schema import Index
-from .steps import Command, Document, Step
+from .steps import Command, Document, Rewrite, Step
 
 __all__ = ["Draft", "is_own_name", "own_name"]
 
@@ -61,6 +61,7 @@ class Draft:
         """Its `$jsonSchema`; None where it has none: then none is made, as it is not dbkit's."""
         self._others = {key: value for key, value in validator.items() if key != "$jsonSchema"}
         self._sent = deepcopy(known)
+        self._found = deepcopy(known)
         self.indexes = [plain({k: v for k, v in spec.items() if k not in _VOLATILE}) for spec in indexes]
         self.steps: list[Step] = []
 
@@ -114,6 +115,15 @@ class Draft:
         self._sent = deepcopy(self.schema)
         validator = {**self._others, "$jsonSchema": deepcopy(self.schema)}
         self.steps.append(Command({"collMod": self.name, "validator": validator}))
+
+    def without(self, *keys: str) -> tuple[Step, ...]:
+        """Return the steps that take these fields back, which were not there; none where they may have been."""
+        if any(key in (self._found or {}).get("properties", {}) for key in keys) or self._found is None:
+            return ()
+        there = {"$or": [{key: {"$exists": True}} for key in keys]}
+        gone = Rewrite(self.name, there, {"$unset": dict.fromkeys(keys, "")})
+        validator = {**self._others, "$jsonSchema": deepcopy(self._found)}
+        return Command({"collMod": self.name, "validator": validator}), gone
 
     # -- indexes -------------------------------------------------------------------------------------------------------
 

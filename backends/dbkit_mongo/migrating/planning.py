@@ -177,10 +177,13 @@ def _add_field(operation: AddField, look: Look) -> list[Step]:
         draft.modify()
         # What an older program stored in between.
         draft.steps.append(fill)
+    undo = draft.without(key, *([] if shadow is None else [key_of(shadow)]))
     for unique in alone:
-        check_unique(draft, entity, unique)
+        _ask_unique(draft, entity, unique, undo)
     if field.reference is not None and field.reference.check:
-        draft.steps.append(Check(entity.stored, orphans(field, key), _orphaned(entity, field)))
+        draft.steps.append(Check(entity.stored, orphans(field, key), _orphaned(entity, field), undo))
+    for unique in alone:
+        draft.add_index(unique_index(unique))
     draft.settle(entity, [field])
     return draft.steps + guards_steps([field], look)
 
@@ -267,11 +270,10 @@ def unique_index(key: UniqueKey) -> Index:
     return Index(f"unique_{'__'.join(keys)}", keys, unique=True, partial=partial or None)
 
 
-def check_unique(draft: Draft, entity: EntitySpec, key: UniqueKey) -> None:
-    """Plan the question about duplicates, and the index."""
-    index = unique_index(key)
-    draft.steps.append(Check(draft.name, duplicates(index), _duplicated(entity, key)))
-    draft.add_index(index)
+def _ask_unique(draft: Draft, entity: EntitySpec, key: UniqueKey, undo: tuple[Step, ...] = ()) -> None:
+    """Plan the question about duplicates."""
+    found = duplicates(unique_index(key))
+    draft.steps.append(Check(draft.name, found, _duplicated(entity, key), undo))
 
 
 def _shadow_of(key: UniqueKey) -> FieldSpec | None:
@@ -290,10 +292,12 @@ def _add_unique(operation: AddUnique, look: Look) -> list[Step]:
             draft.declare(name, schema, required=False)
             draft.modify()
         draft.steps.append(fill)
+        _ask_unique(draft, entity, key, draft.without(name))
         draft.declare(name, schema, required=not shadow.type.nullable)
         draft.modify()
         draft.steps.append(fill)
-    check_unique(draft, entity, key)
+    _ask_unique(draft, entity, key)
+    draft.add_index(unique_index(key))
     draft.settle(entity, key.fields)
     return draft.steps
 

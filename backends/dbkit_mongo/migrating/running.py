@@ -113,6 +113,8 @@ class Runner:
         )
         # MongoDB's `$count` gives no document for nothing; SecantusDB's gives a zero.
         if found and found[0]["n"]:
+            for back in step.undo:
+                self.run(back)
             raise step.refuse(found[0])
 
     def count(self, step: Rewrite | Transform) -> int:

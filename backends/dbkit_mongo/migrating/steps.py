@@ -72,12 +72,14 @@ class Transform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """A question whose answer may refuse the operation before anything is changed."""
+    """A question whose answer may refuse the operation."""
 
     collection: str
     pipeline: list[Document]
     """Gives one document where the operation cannot be done, with a count as `n`; none where it can."""
     refuse: Callable[[Document], DbkitError]
+    undo: tuple[Step, ...] = ()
+    """What takes back the steps before, where the question could only be asked after them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
