@@ -59,8 +59,9 @@ def client_options(options: Options) -> dict[str, Any]:
     said = {key.lower() for key, _ in options.driver if key not in _ONLY}
     given = {
         "maxPoolSize": options.pool_size,
-        # `timeout_s` each for a statement, of which the server's own limit comes first, and for a free connection.
+        # Most calls are bounded as a whole; these bound the steps of a single write, which the server ends sooner.
         "socketTimeoutMS": timeout_ms + 1_000,
+        "connectTimeoutMS": min(timeout_ms, 20_000),
         "waitQueueTimeoutMS": timeout_ms,
         "serverSelectionTimeoutMS": timeout_ms,
         # Snapshots outside transactions show what a majority has: so must every write be that has returned.

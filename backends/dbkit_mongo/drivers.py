@@ -7,17 +7,29 @@ that the colours share (find_one, insert_one, find_one_and_update, …) is calle
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol, cast
 
+from pymongo.errors import DuplicateKeyError, WriteConcernError, WriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from .rows import CODEC_OPTIONS
 
-__all__ = ["AsyncDriver", "AsyncMongomock", "AsyncMotor", "AsyncPyMongo", "Driver", "Mongomock", "PyMongo"]
+__all__ = [
+    "AsyncDriver",
+    "AsyncMongomock",
+    "AsyncMotor",
+    "AsyncPyMongo",
+    "Driver",
+    "Mongomock",
+    "PyMongo",
+    "check_insertion",
+]
 
 Document = dict[str, Any]
 
+DUPLICATE = 11_000
 TRANSACTION: dict[str, Any] = {
     "read_concern": ReadConcern("snapshot"),
     "write_concern": WriteConcern("majority"),
@@ -35,7 +47,7 @@ class AsyncDriver(Protocol):
         """Return the database *name*, whose documents come as `rows` reads them."""
         ...
 
-    def time_limit(self, seconds: float) -> Document:
+    def time_limit(self, ms: int) -> Document:
         """Return the options by which the server gives up a `findAndModify` after some time."""
         ...
 
@@ -49,6 +61,10 @@ class AsyncDriver(Protocol):
 
     async def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]: ...
 
+    async def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
+        """Insert a document outside transactions; the server gives up after some time."""
+        ...
+
     async def command(self, database: Any, command: Document) -> Document: ...
 
     async def collections(self, database: Any) -> dict[str, Document]:
@@ -58,6 +74,16 @@ class AsyncDriver(Protocol):
     async def create_collection(self, database: Any, name: str, validator: Document) -> None: ...
 
     async def indexes(self, collection: Any) -> list[Document]: ...
+
+    async def open_cursor(self, collection: Any, pipeline: list[Document], batch: int) -> Any:
+        """Return a cursor over what the pipeline gives, for collections that are read whole."""
+        ...
+
+    async def next_batch(self, cursor: Any, batch: int) -> list[Document]:
+        """Return the cursor's next documents; none at its end."""
+        ...
+
+    async def close_cursor(self, cursor: Any) -> None: ...
 
     async def start_session(self, client: Any, *, snapshot: bool) -> Any: ...
 
@@ -75,7 +101,7 @@ class Driver(Protocol):
         """Return the database *name*, whose documents come as `rows` reads them."""
         ...
 
-    def time_limit(self, seconds: float) -> Document:
+    def time_limit(self, ms: int) -> Document:
         """Return the options by which the server gives up a `findAndModify` after some time."""
         ...
 
@@ -89,6 +115,10 @@ class Driver(Protocol):
 
     def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]: ...
 
+    def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
+        """Insert a document outside transactions; the server gives up after some time."""
+        ...
+
     def command(self, database: Any, command: Document) -> Document: ...
 
     def collections(self, database: Any) -> dict[str, Document]:
@@ -99,6 +129,16 @@ class Driver(Protocol):
 
     def indexes(self, collection: Any) -> list[Document]: ...
 
+    def open_cursor(self, collection: Any, pipeline: list[Document], batch: int) -> Any:
+        """Return a cursor over what the pipeline gives, for collections that are read whole."""
+        ...
+
+    def next_batch(self, cursor: Any, batch: int) -> list[Document]:
+        """Return the cursor's next documents; none at its end."""
+        ...
+
+    def close_cursor(self, cursor: Any) -> None: ...
+
     def start_session(self, client: Any, *, snapshot: bool) -> Any: ...
 
     def start_transaction(self, session: Any) -> None: ...
@@ -106,6 +146,32 @@ class Driver(Protocol):
 
 def _create(name: str, validator: Document) -> Document:
     return {"create": name, "validator": validator} if validator else {"create": name}
+
+
+def _insert(name: str, document: Document, ms: int) -> Document:
+    # PyMongo's `insert_one` takes no maxTimeMS, and so would wait for another's transaction without limit.
+    # https://www.mongodb.com/docs/manual/reference/command/insert/
+    return {
+        "insert": name,
+        "documents": [document],
+        "ordered": True,
+        "maxTimeMS": ms,
+        "writeConcern": {"w": "majority"},
+    }
+
+
+def check_insertion(reply: Document) -> None:
+    """Raise what PyMongo's `insert_one` would for the server's answer to an `insert` of one document."""
+    unconfirmed = reply.get("writeConcernError")
+    if unconfirmed:
+        # Before the other, unlike PyMongo: where the row is a duplicate of itself, sent again, it may still be lost.
+        raise WriteConcernError(unconfirmed.get("errmsg"), unconfirmed.get("code"), unconfirmed)
+    failed = reply.get("writeErrors")
+    if failed:
+        error = failed[-1]
+        if error.get("code") == DUPLICATE:
+            raise DuplicateKeyError(error.get("errmsg"), DUPLICATE, error)
+        raise WriteError(error.get("errmsg"), error.get("code"), error)
 
 
 class PyMongo:
@@ -119,8 +185,8 @@ class PyMongo:
     def database(self, client: Any, name: str) -> Any:
         return client.get_database(name, codec_options=CODEC_OPTIONS)
 
-    def time_limit(self, seconds: float) -> Document:
-        return {"maxTimeMS": round(seconds * 1_000)}
+    def time_limit(self, ms: int) -> Document:
+        return {"maxTimeMS": ms}
 
     def close(self, client: Any) -> None:
         client.close()
@@ -136,6 +202,9 @@ class PyMongo:
         found: list[Document] = target.aggregate(pipeline, **options).to_list()
         return found
 
+    def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
+        check_insertion(database.command(_insert(name, document, ms)))
+
     def command(self, database: Any, command: Document) -> Document:
         reply: Document = database.command(command)
         return reply
@@ -148,6 +217,16 @@ class PyMongo:
 
     def indexes(self, collection: Any) -> list[Document]:
         return list(collection.list_indexes())
+
+    def open_cursor(self, collection: Any, pipeline: list[Document], batch: int) -> Any:
+        return collection.aggregate(pipeline, batchSize=batch)
+
+    def next_batch(self, cursor: Any, batch: int) -> list[Document]:
+        found: list[Document] = cursor.to_list(batch)
+        return found
+
+    def close_cursor(self, cursor: Any) -> None:
+        cursor.close()
 
     def start_session(self, client: Any, *, snapshot: bool) -> Any:
         return client.start_session(snapshot=snapshot)
@@ -167,8 +246,8 @@ class AsyncPyMongo:
     def database(self, client: Any, name: str) -> Any:
         return client.get_database(name, codec_options=CODEC_OPTIONS)
 
-    def time_limit(self, seconds: float) -> Document:
-        return {"maxTimeMS": round(seconds * 1_000)}
+    def time_limit(self, ms: int) -> Document:
+        return {"maxTimeMS": ms}
 
     async def close(self, client: Any) -> None:
         await client.close()
@@ -184,6 +263,9 @@ class AsyncPyMongo:
         found: list[Document] = await (await target.aggregate(pipeline, **options)).to_list()
         return found
 
+    async def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
+        check_insertion(await database.command(_insert(name, document, ms)))
+
     async def command(self, database: Any, command: Document) -> Document:
         reply: Document = await database.command(command)
         return reply
@@ -196,6 +278,16 @@ class AsyncPyMongo:
 
     async def indexes(self, collection: Any) -> list[Document]:
         return [found async for found in await collection.list_indexes()]
+
+    async def open_cursor(self, collection: Any, pipeline: list[Document], batch: int) -> Any:
+        return await collection.aggregate(pipeline, batchSize=batch)
+
+    async def next_batch(self, cursor: Any, batch: int) -> list[Document]:
+        found: list[Document] = await cursor.to_list(batch)
+        return found
+
+    async def close_cursor(self, cursor: Any) -> None:
+        await cursor.close()
 
     async def start_session(self, client: Any, *, snapshot: bool) -> Any:
         return client.start_session(snapshot=snapshot)
@@ -226,6 +318,9 @@ class AsyncMotor(AsyncPyMongo):
     async def indexes(self, collection: Any) -> list[Document]:
         return [found async for found in collection.list_indexes()]
 
+    async def open_cursor(self, collection: Any, pipeline: list[Document], batch: int) -> Any:
+        return collection.aggregate(pipeline, batchSize=batch)
+
     async def start_session(self, client: Any, *, snapshot: bool) -> Any:
         return await client.start_session(snapshot=snapshot)
 
@@ -244,7 +339,7 @@ class Mongomock(PyMongo):
     def database(self, client: Any, name: str) -> Any:
         return client.get_database(name)
 
-    def time_limit(self, seconds: float) -> Document:
+    def time_limit(self, ms: int) -> Document:
         return {}
 
     def collection(self, database: Any, name: str, **options: Any) -> Any:
@@ -252,12 +347,14 @@ class Mongomock(PyMongo):
 
     def find(self, collection: Any, *args: Any, **options: Any) -> list[Document]:
         options.pop("batch_size", None)
-        options.pop("max_time_ms", None)
+        options["limit"] = abs(options.get("limit", 0))
         return list(collection.find(*args, **options))
 
     def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]:
-        options.pop("maxTimeMS", None)
         return list(target.aggregate(pipeline, **options))
+
+    def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
+        database[name].insert_one(document)
 
     def command(self, database: Any, command: Document) -> Document:
         return {}
@@ -271,6 +368,15 @@ class Mongomock(PyMongo):
 
     def indexes(self, collection: Any) -> list[Document]:
         return [{**found, "key": dict(found["key"])} for found in collection.index_information().values()]
+
+    def open_cursor(self, collection: Any, pipeline: list[Document], batch: int) -> Any:
+        return iter(collection.aggregate(pipeline))
+
+    def next_batch(self, cursor: Any, batch: int) -> list[Document]:
+        return list(islice(cursor, batch))
+
+    def close_cursor(self, cursor: Any) -> None:
+        """Nothing is open: mongomock holds the documents themselves."""
 
 
 class _Awaitable:
@@ -311,7 +417,7 @@ class AsyncMongomock:
     def database(self, client: Any, name: str) -> Any:
         return _AwaitableDatabase(client.get_database(name))
 
-    def time_limit(self, seconds: float) -> Document:
+    def time_limit(self, ms: int) -> Document:
         return {}
 
     async def close(self, client: Any) -> None:
@@ -326,6 +432,9 @@ class AsyncMongomock:
     async def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]:
         return self._plain.aggregate(target.target, pipeline, **options)
 
+    async def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
+        self._plain.insert(database.target, name, document, ms)
+
     async def command(self, database: Any, command: Document) -> Document:
         return {}
 
@@ -337,6 +446,15 @@ class AsyncMongomock:
 
     async def indexes(self, collection: Any) -> list[Document]:
         return self._plain.indexes(collection.target)
+
+    async def open_cursor(self, collection: Any, pipeline: list[Document], batch: int) -> Any:
+        return self._plain.open_cursor(collection.target, pipeline, batch)
+
+    async def next_batch(self, cursor: Any, batch: int) -> list[Document]:
+        return self._plain.next_batch(cursor, batch)
+
+    async def close_cursor(self, cursor: Any) -> None:
+        self._plain.close_cursor(cursor)
 
     async def start_session(self, client: Any, *, snapshot: bool) -> Any:
         raise NotImplementedError

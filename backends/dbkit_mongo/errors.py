@@ -36,7 +36,7 @@ from dbkit.spec import EntitySpec
 from .features import REPLICA_SET_HINT
 from .rows import key_of
 
-__all__ = ["Doing", "duplicate_fields", "is_commit_unknown", "server_code", "translate"]
+__all__ = ["WAITS", "Doing", "duplicate_fields", "is_commit_unknown", "server_code", "translate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,20 @@ class Doing:
     writes: bool = False
     in_transaction: bool = False
     within_s: float | None = None
-    """The driver's time limit around the whole, for what takes none of the server's; None: the connection's own."""
+    """The driver's time limit around the whole, for what takes longer than the connection's `timeout_s` (None).
+    `WAITS` is none: the server is told one that is shorter."""
+
+
+WAITS = 0.0
 
 
 def translate(error: Exception, doing: Doing) -> DbkitError:
     """Return dbkit's error for the driver's *error*."""
     # A lost reply leaves the outcome open in autocommit only: a transaction without its commit has changed nothing.
     is_unknown = doing.writes and not doing.in_transaction
+    if is_unknown and is_commit_unknown(error):
+        # Whatever came last, of several attempts: "no server was found" does not say that none was reached before.
+        return OutcomeUnknown("the commit was not confirmed: the transaction may or may not have happened")
     for kind, make in _BY_CLASS:
         if isinstance(error, kind):
             return make(error, is_unknown)

@@ -154,6 +154,18 @@ def decisive(entity: EntitySpec, order: Sequence[Order]) -> int:
     return len(order)
 
 
+def _is_one(entity: EntitySpec, own: Sequence[Filter]) -> bool:
+    """Whether the conditions, which all hold, name a unique key: of one document there is no order."""
+    known = {
+        part.path.field.token
+        for part in own
+        if isinstance(part, Compare) and part.op == "eq" and part.path.is_own_field
+    }
+    return entity.id.token in known or any(
+        all(f.token in known for f in unique.fields) for unique in entity.uniques
+    )
+
+
 def _places(order: Iterable[Order], level: Level) -> dict[str, int]:
     return {level.place(o.path): -1 if o.descending else 1 for o in order}
 
@@ -213,7 +225,8 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
     projection: dict[str, int] | None = None
     if is_find:
         where = all_conditions(_own_conditions(own, order, after, level))
-        sort = list(_places(order, level).items()) or None
+        is_sorted = after is not None or not _is_one(entity, own)
+        sort = (list(_places(order, level).items()) or None) if is_sorted else None
         tree: Any = where
         places = [level.place(o.path) for o in query.order]
         if not read.is_entity:

@@ -28,8 +28,10 @@ __all__ = [
     "Collection",
     "Index",
     "check_names",
+    "collection_of",
     "collections_of",
     "index_differences",
+    "meaning_of",
     "validator_differences",
 ]
 
@@ -80,15 +82,15 @@ def check_names(schema: Schema) -> None:
                 )
 
 
+def collection_of(entity: EntitySpec) -> Collection:
+    """Return an entity's own collection."""
+    validator = {"$jsonSchema": _document_schema(entity.columns, key_of, entity.name)}
+    return Collection(entity.stored, entity, validator, tuple(_indexes(entity)))
+
+
 def collections_of(schema: Schema) -> list[Collection]:
     """Return what the schema needs and dbkit makes; parents first, the guards last."""
-    made = [
-        Collection(
-            e.stored, e, {"$jsonSchema": _document_schema(e.columns, key_of, e.name)}, tuple(_indexes(e))
-        )
-        for e in schema.parents_first()
-        if e.managed
-    ]
+    made = [collection_of(e) for e in schema.parents_first() if e.managed]
     if any(schema.children(e) for e in schema):
         ttl = Index(f"index_{guards.STAMP}", (guards.STAMP,), ttl_s=guards.TTL_S)
         made.append(Collection(guards.COLLECTION, None, {}, (ttl,)))
@@ -147,13 +149,13 @@ def _value_schema(type: ValueType) -> dict[str, Any]:
         schema = {"items": items} if items else {}
     name = _BSON_TYPES[type.kind]
     schema["bsonType"] = [name, "null"] if type.nullable else name
-    meaning = _meaning(type)
+    meaning = meaning_of(type)
     if meaning != name:
         schema["description"] = meaning
     return schema
 
 
-def _meaning(type: ValueType) -> str:
+def meaning_of(type: ValueType) -> str:
     """Return what the BSON type does not say of the values: read by another declaration they would mean something else."""
     if type.kind is Kind.DECIMAL:
         return f"decimal with {type.decimal_places} places"

@@ -41,12 +41,25 @@ def plain(mongo_url: str) -> Iterator[Database]:
         yield db
 
 
-def test_a_broken_read_is_unavailable(plain: Database, fail: Fail) -> None:
-    fail("find", times=5, closeConnection=True)
-    with pytest.raises(Unavailable) as caught:
-        plain.store(Plain).get("a")
+@pytest.fixture
+def hasty(mongo_url: str) -> Iterator[Database]:
+    """Return a database whose driver gives up soon."""
+    with connect(mongo_url, entities=[Plain], timeout_s=1) as db:
+        db.create_schema()
+        yield db
+
+
+def test_a_read_that_broke_is_read_again(plain: Database, fail: Fail) -> None:
+    fail("find", times=3, closeConnection=True)
+    assert plain.store(Plain).get("a") is None
+
+
+def test_a_broken_read_is_unavailable(hasty: Database, fail: Fail) -> None:
+    fail("find", times=1_000, closeConnection=True)
+    # It reads again as long as it has time, and the last attempt may be under way by then.
+    with pytest.raises((Unavailable, errors.DeadlineExceeded)) as caught:
+        hasty.store(Plain).get("a")
     assert caught.value.retryable
-    fail("find", times=0, closeConnection=True)
 
 
 def test_a_write_that_broke_once_is_written_once(plain: Database, fail: Fail) -> None:
@@ -70,12 +83,30 @@ def test_a_lost_commit_is_sent_again(plain: Database, fail: Fail) -> None:
     assert plain.store(Plain).count() == 1
 
 
-def test_a_commit_that_is_lost_again_and_again_is_unknown(plain: Database, fail: Fail) -> None:
-    fail("commitTransaction", times=20, closeConnection=True)
-    with pytest.raises(OutcomeUnknown), plain.transaction() as tx:
+def test_a_commit_that_is_lost_again_and_again_is_unknown(hasty: Database, fail: Fail) -> None:
+    fail("commitTransaction", times=1_000, closeConnection=True)
+    with pytest.raises(OutcomeUnknown), hasty.transaction() as tx:
         tx.store(Plain).create(Plain(id="a"))
     fail("commitTransaction", times=0, closeConnection=True)
-    assert plain.store(Plain).count() in {0, 1}
+    assert hasty.store(Plain).count() in {0, 1}
+
+
+def test_a_new_primary_takes_the_insertion(plain: Database, fail: Fail) -> None:
+    """The old one has refused it, so it is sent again, once."""
+    fail("insert", errorCode=10107)
+    plain.store(Plain).create(Plain(id="a"))
+    assert plain.store(Plain).count() == 1
+    fail("insert", times=2, errorCode=10107)
+    with pytest.raises(Unavailable):
+        plain.store(Plain).create(Plain(id="b"))
+    assert plain.store(Plain).count() == 1
+
+
+def test_an_insertion_without_its_majority_is_unknown(plain: Database, fail: Fail) -> None:
+    unconfirmed = {"code": 64, "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
+    fail("insert", times=2, writeConcernError=unconfirmed)
+    with pytest.raises(OutcomeUnknown, match="a majority"):
+        plain.store(Plain).create(Plain(id="a"))
 
 
 def test_a_write_conflict_is_a_conflict(plain: Database, fail: Fail) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from operator import itemgetter
 from random import shuffle
@@ -12,11 +13,12 @@ from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
 from dbkit.answers import out_of_range
+from dbkit.checking import Finding
 from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
 from dbkit.query import Claim
-from dbkit.spec import Schema
+from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, ServerInfo
 from dbkit.url import URL
 
@@ -29,6 +31,7 @@ from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, assigned, compile_claim
 from .duplicates import settled
+from .checking import check
 from .link import AsyncLink
 from .operations import AsyncMongoOperations, AsyncWork
 from .references import refer
@@ -39,7 +42,7 @@ __all__ = ["AsyncMongoBackend"]
 INDEX_BUILD_S = 3_600.0
 CANDIDATES = 10
 """How many documents a claim looks at for each that it wants, as others may take the first ones meanwhile."""
-CLAIM_WAIT_S = 0.25
+CLAIM_WAIT_MS = 250
 """How long a claim may wait for a document that another one holds, once."""
 NAMESPACE_EXISTS, INDEX_CONFLICTS = 48, frozenset({85, 86})
 
@@ -147,7 +150,8 @@ class AsyncMongoBackend(AsyncMongoOperations):
     async def _create(self, wanted: Collection) -> dict[str, Any]:
         """Make the collection and return its options; where another process was first, those that it gave."""
         link = self.link
-        doing = Doing(f'{{"create": "{wanted.name}", "validator": "…"}}', wanted.entity)
+        text = f'{{"create": "{wanted.name}", "validator": "…"}}'
+        doing = Doing(text, wanted.entity, within_s=INDEX_BUILD_S)
         try:
             await link.call(
                 doing, link.driver.create_collection, link.database, wanted.name, wanted.validator
@@ -198,11 +202,14 @@ class AsyncMongoBackend(AsyncMongoOperations):
             return [f"it has another index {index.name}, or one on the same keys"]
         return []
 
+    async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        return await check(self.link, entities, sample)
+
     async def drop_schema(self) -> None:
         link = self.link
         there = await link.call(Doing('{"listCollections": 1}'), link.driver.collections, link.database)
         for entity in link.schema.managed:
-            doing = Doing(f'{{"drop": "{entity.stored}"}}', entity)
+            doing = Doing(f'{{"drop": "{entity.stored}"}}', entity, within_s=INDEX_BUILD_S)
             await link.call(doing, link.collection(entity.stored).drop)
         if guards.COLLECTION in there:
             # Other programs' entities may have guards there: ours go, and the collection when it is empty.
@@ -303,7 +310,7 @@ async def _claim_one(
     on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], id: Any
 ) -> dict[str, Any] | None:
     collection = on.link.collection(plan.entity.stored)
-    doing = on.writing(plan.text, plan.entity)
+    doing = on.writing(plan.text, plan.entity, waits=True)
     within = plan.within(binds)
     filter = {"$and": [{"_id": id}, within]} if "_id" in within else {"_id": id, **within}
     update = plan.update(binds)
@@ -315,7 +322,7 @@ async def _claim_one(
                 filter,
                 update,
                 return_document=True,
-                **on.link.driver.time_limit(CLAIM_WAIT_S),
+                **on.link.driver.time_limit(CLAIM_WAIT_MS),
             )
             return found
         # In a transaction nobody can come between, and SecantusDB finds by `_id` here, where its findAndModify reads all.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+from pymongo.errors import NotPrimaryError
+
 from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
-from dbkit.errors import Conflict, DbkitError, DuplicateKey
-from dbkit.options import LOCK_WAIT_S, MAX_ROWS_TOUCHED
+from dbkit.errors import Conflict, DbkitError, DuplicateKey, Unavailable
+from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
 
-from ..errors import Doing, declared_names
+from ..errors import WAITS, Doing, declared_names
 from ..writes import (
     DeletePlan,
+    InsertPlan,
     UpdatePlan,
     UpsertPlan,
     assigned,
@@ -45,16 +48,19 @@ class AsyncWork(Protocol[T_co]):
 class AsyncMongoOperations(AsyncMongoReads):
     """All verbs on one link."""
 
-    def writing(self, text: str, entity: EntitySpec | None) -> Doing:
-        return Doing(text, entity, writes=True, in_transaction=self.in_transaction)
+    def writing(self, text: str, entity: EntitySpec | None, *, waits: bool = False) -> Doing:
+        """Say what is written; *waits*: by a command that `lock_wait` ends, if it is no part of a transaction."""
+        within_s = WAITS if waits and not self.in_transaction else None
+        return Doing(text, entity, True, self.in_transaction, within_s)
 
     def lock_wait(self) -> Document:
         """Return the options that end a write's wait for another's transaction after 5 s.
 
-        In a transaction a clash is an error at once; outside, the server would wait without limit.
+        In a transaction a clash is an error at once; outside, the server would wait without limit. The driver's own
+        limit is longer, so that it is the server that says so: then nothing was written, and it is a conflict.
         https://www.mongodb.com/docs/manual/core/transactions-production-consideration/#in-progress-transactions-and-write-conflicts
         """
-        return {} if self.in_transaction else self.link.driver.time_limit(LOCK_WAIT_S)
+        return {} if self.in_transaction else self.link.driver.time_limit(self.link.lock_wait_ms)
 
     async def atomically(self, operation: str, work: AsyncWork[T]) -> T:
         """Run *work* in this transaction, or else in one of its own."""
@@ -66,7 +72,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         try:
             result = await work(AsyncMongoOperations(self.link, session, in_transaction=True))
         except BaseException:
-            await rollback(session)
+            await rollback(self.link, session)
             raise
         await commit(self.link, session)
         return result
@@ -80,18 +86,31 @@ class AsyncMongoOperations(AsyncMongoReads):
             await self.atomically("create", lambda on: on.insert(query))
             return
         document = plan.fill(row)
-        # Outside transactions an insertion waits for another's of the same key, and takes no time limit of its own.
-        within_s = None if self.in_transaction else self.link.timeout_s
         try:
-            await self.link.call(
-                Doing(plan.text, plan.entity, True, self.in_transaction, within_s),
-                self.link.collection(plan.entity.stored).insert_one,
-                document,
-                session=self.session,
-            )
+            if self.in_transaction:
+                await self.link.call(
+                    Doing(plan.text, plan.entity, True, True),
+                    self.link.collection(plan.entity.stored).insert_one,
+                    document,
+                    session=self.session,
+                )
+            else:
+                await self._insert_alone(plan, document)
         except DuplicateKey as error:
             raise await settled(self, error, plan.entity, document, None) from error.__cause__
         await refer(self, plan.entity, plan.parents, (row,))
+
+    async def _insert_alone(self, plan: InsertPlan, document: Document) -> None:
+        link = self.link
+        doing = Doing(plan.text, plan.entity, True, False, WAITS)
+        arguments = link.database, plan.entity.stored, document, link.lock_wait_ms
+        try:
+            await link.call(doing, link.driver.insert, *arguments)
+        except Unavailable as error:
+            # What the driver would do by itself for its `insert_one`: nothing was written, and there is a new primary.
+            if not isinstance(error.__cause__, NotPrimaryError):
+                raise
+            await link.call(doing, link.driver.insert, *arguments)
 
     async def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
@@ -125,7 +144,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         update = plan.update(binds)
         try:
             document = await self.link.call(
-                self.writing(plan.text, plan.entity),
+                self.writing(plan.text, plan.entity, waits=True),
                 self.link.collection(plan.entity.stored).find_one_and_update,
                 plan.within(binds),
                 update,
@@ -249,7 +268,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             update = plan.update if self.link.codec.is_mongomock else plan.update_version
         collection = self.link.collection(plan.entity.stored)
         document = await self.link.call(
-            self.writing(plan.text, plan.entity),
+            self.writing(plan.text, plan.entity, waits=True),
             collection.find_one_and_update,
             plan.filter(row),
             update(row),
@@ -277,7 +296,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         link, entity = self.link, plan.entity
         if plan.choice.joined is None and not link.schema.children(entity):
             gone = await link.call(
-                self.writing(plan.text, entity),
+                self.writing(plan.text, entity, waits=True),
                 link.collection(entity.stored).find_one_and_delete,
                 plan.choice.own(query.binds),
                 {"_id": 1},

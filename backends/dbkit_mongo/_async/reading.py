@@ -57,7 +57,7 @@ class AsyncMongoReads:
             try:
                 return await work(AsyncMongoReads(link, session, in_transaction=True))
             finally:
-                await rollback(session)
+                await rollback(link, session)
         session = await start_snapshot(link)
         try:
             return await work(AsyncMongoReads(link, session))
@@ -83,7 +83,6 @@ class AsyncMongoReads:
                 plan.fill((id,)),
                 plan.projection,
                 session=self.session,
-                max_time_ms=link.timeout_ms,
             )
             found = [] if one is None else [one]
         return plan.shape.instances(found)[0] if found else None
@@ -126,6 +125,8 @@ class AsyncMongoReads:
         limit = 0 if plan.limit is None else binds[plan.limit]
         if plan.page is not None:
             limit += 1
+        elif limit == 1:
+            limit = -1  # a single batch: the server keeps no cursor
         return await link.call(
             Doing(plan.text, plan.entity),
             link.driver.find,
@@ -138,7 +139,6 @@ class AsyncMongoReads:
             # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
             batch_size=limit + 1 if limit > 100 else 0,
             session=self.session,
-            max_time_ms=link.timeout_ms,
         )
 
     async def _aggregate(
@@ -153,14 +153,7 @@ class AsyncMongoReads:
                     "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
                 )
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return await link.call(
-            Doing(text, entity),
-            link.driver.aggregate,
-            on,
-            pipeline,
-            session=self.session,
-            maxTimeMS=link.timeout_ms,
-        )
+        return await link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
 
     async def count(self, query: Count) -> int:
         found = await self._pipeline(query, compile_count)

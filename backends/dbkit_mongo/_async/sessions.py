@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from dbkit.errors import DbkitError
@@ -43,8 +44,7 @@ async def commit(link: AsyncLink, session: Any) -> None:
             try:
                 await link.call(doing, session.commit_transaction)
             except DbkitError as error:
-                cause = error.__cause__
-                if attempt + 1 == COMMIT_ATTEMPTS or cause is None or not is_commit_unknown(cause):
+                if attempt + 1 == COMMIT_ATTEMPTS or not _is_worth_asking(error.__cause__):
                     raise
             else:
                 return
@@ -52,10 +52,16 @@ async def commit(link: AsyncLink, session: Any) -> None:
         await session.end_session()
 
 
-async def rollback(session: Any) -> None:
+def _is_worth_asking(error: BaseException | None) -> bool:
+    # Who has not answered in time is not asked again: the caller has waited as long as it said.
+    return isinstance(error, PyMongoError) and is_commit_unknown(error) and not error.timeout
+
+
+async def rollback(link: AsyncLink, session: Any) -> None:
     """Roll back and end the session; never raises for a server that is gone, which drops the transaction by itself."""
     try:
-        await session.abort_transaction()
+        with pymongo.timeout(link.timeout_s):
+            await session.abort_transaction()
     except PyMongoError:
         # Nothing was committed either way.
         return

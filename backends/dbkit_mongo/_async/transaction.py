@@ -23,4 +23,4 @@ class AsyncMongoTransaction(AsyncMongoOperations):
 
     async def rollback(self) -> None:
         """Roll back, whatever has become of the server."""
-        await rollback(self.session)
+        await rollback(self.link, self.session)

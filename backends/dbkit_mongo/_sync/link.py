@@ -18,12 +18,13 @@ from pymongo.read_concern import ReadConcern
 
 from dbkit.answers import no_table
 from dbkit.features import Features
+from dbkit.options import LOCK_WAIT_S
 from dbkit.query import Query
 from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Statement
 
 from ..drivers import Driver
-from ..errors import Doing, translate
+from ..errors import WAITS, Doing, translate
 from ..identity import Quirks
 from ..reads import FindPlan, Shape
 from ..rows import CODEC_OPTIONS, Codec
@@ -64,8 +65,8 @@ class Link:
         self.owner = owner
         self.name = owner.name
         self.timeout_s = timeout_s
-        self.timeout_ms = max(1, round(timeout_s * 1_000))
-        """The server's time limit for one read."""
+        """The most that one call of the driver takes, whatever it waits for: a connection, a server, two attempts."""
+        self.lock_wait_ms = round(min(timeout_s, LOCK_WAIT_S) * 1_000)
         self.driver = driver
         self.codec = codec
         self.schema = Schema(())
@@ -93,10 +94,11 @@ class Link:
         if hook is not None:
             return self._told(hook, doing, function, *args, **kwargs)
         try:
-            if doing.within_s is None:
+            if doing.within_s == WAITS:
                 return function(*args, **kwargs)
+            # The server is told what is left (maxTimeMS), so that it does not go on alone.
             # https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
-            with pymongo.timeout(doing.within_s):
+            with pymongo.timeout(doing.within_s or self.timeout_s):
                 return function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
@@ -105,7 +107,8 @@ class Link:
         failed: str | None = None
         started = perf_counter()
         try:
-            with nullcontext() if doing.within_s is None else pymongo.timeout(doing.within_s):
+            waits = doing.within_s == WAITS
+            with nullcontext() if waits else pymongo.timeout(doing.within_s or self.timeout_s):
                 return function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             failed = type(error).__name__

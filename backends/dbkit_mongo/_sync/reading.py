@@ -58,7 +58,7 @@ class MongoReads:
             try:
                 return work(MongoReads(link, session, in_transaction=True))
             finally:
-                rollback(session)
+                rollback(link, session)
         session = start_snapshot(link)
         try:
             return work(MongoReads(link, session))
@@ -84,7 +84,6 @@ class MongoReads:
                 plan.fill((id,)),
                 plan.projection,
                 session=self.session,
-                max_time_ms=link.timeout_ms,
             )
             found = [] if one is None else [one]
         return plan.shape.instances(found)[0] if found else None
@@ -127,6 +126,8 @@ class MongoReads:
         limit = 0 if plan.limit is None else binds[plan.limit]
         if plan.page is not None:
             limit += 1
+        elif limit == 1:
+            limit = -1  # a single batch: the server keeps no cursor
         return link.call(
             Doing(plan.text, plan.entity),
             link.driver.find,
@@ -139,7 +140,6 @@ class MongoReads:
             # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
             batch_size=limit + 1 if limit > 100 else 0,
             session=self.session,
-            max_time_ms=link.timeout_ms,
         )
 
     def _aggregate(
@@ -154,14 +154,7 @@ class MongoReads:
                     "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
                 )
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return link.call(
-            Doing(text, entity),
-            link.driver.aggregate,
-            on,
-            pipeline,
-            session=self.session,
-            maxTimeMS=link.timeout_ms,
-        )
+        return link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
 
     def count(self, query: Count) -> int:
         found = self._pipeline(query, compile_count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from dbkit.errors import DbkitError
@@ -44,8 +45,7 @@ def commit(link: Link, session: Any) -> None:
             try:
                 link.call(doing, session.commit_transaction)
             except DbkitError as error:
-                cause = error.__cause__
-                if attempt + 1 == COMMIT_ATTEMPTS or cause is None or not is_commit_unknown(cause):
+                if attempt + 1 == COMMIT_ATTEMPTS or not _is_worth_asking(error.__cause__):
                     raise
             else:
                 return
@@ -53,10 +53,16 @@ def commit(link: Link, session: Any) -> None:
         session.end_session()
 
 
-def rollback(session: Any) -> None:
+def _is_worth_asking(error: BaseException | None) -> bool:
+    # Who has not answered in time is not asked again: the caller has waited as long as it said.
+    return isinstance(error, PyMongoError) and is_commit_unknown(error) and not error.timeout
+
+
+def rollback(link: Link, session: Any) -> None:
     """Roll back and end the session; never raises for a server that is gone, which drops the transaction by itself."""
     try:
-        session.abort_transaction()
+        with pymongo.timeout(link.timeout_s):
+            session.abort_transaction()
     except PyMongoError:
         # Nothing was committed either way.
         return

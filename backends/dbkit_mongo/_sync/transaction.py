@@ -24,4 +24,4 @@ class MongoTransaction(MongoOperations):
 
     def rollback(self) -> None:
         """Roll back, whatever has become of the server."""
-        rollback(self.session)
+        rollback(self.link, self.session)

@@ -14,6 +14,7 @@ from dbkit._async.store import AsyncStore
 from dbkit.errors import (
     Conflict,
     DbkitError,
+    DeadlineExceeded,
     DuplicateKey,
     OperationalError,
     OutcomeUnknown,
@@ -176,14 +177,15 @@ async def test_a_lost_reply_leaves_all_or_nothing(own_server: Server) -> None:
 
 
 async def test_a_lost_reply_to_a_read_is_unavailable(own_server: Server) -> None:
-    """Or nothing: a driver may read again by itself."""
+    """Or late: a driver may read again by itself, for as long as it may take."""
     async with line_to(own_server) as line:
         await line.direct.store(Item).create(Item(name="marked-8"))
-        for _ in range(3):
+        # PyMongo reads again as long as it has time.
+        for _ in range(1_000):
             line.proxy.lose_reply(b"marked-8")
         result = await outcome(lambda: line.db.store(Item).find(Item.name == "marked-8"))
         line.proxy._plans.clear()
-        assert isinstance(result, Unavailable), repr(result)
+        assert type(result) in (Unavailable, DeadlineExceeded), repr(result)
         assert result.retryable
         assert (result.operation, result.entity) == ("find", "Item")
         assert len(await line.db.store(Item).find(Item.name == "marked-8")) == 1

@@ -15,6 +15,7 @@ from dbkit._sync.store import Store
 from dbkit.errors import (
     Conflict,
     DbkitError,
+    DeadlineExceeded,
     DuplicateKey,
     OperationalError,
     OutcomeUnknown,
@@ -177,14 +178,15 @@ def test_a_lost_reply_leaves_all_or_nothing(own_server: Server) -> None:
 
 
 def test_a_lost_reply_to_a_read_is_unavailable(own_server: Server) -> None:
-    """Or nothing: a driver may read again by itself."""
+    """Or late: a driver may read again by itself, for as long as it may take."""
     with line_to(own_server) as line:
         line.direct.store(Item).create(Item(name="marked-8"))
-        for _ in range(3):
+        # PyMongo reads again as long as it has time.
+        for _ in range(1_000):
             line.proxy.lose_reply(b"marked-8")
         result = outcome(lambda: line.db.store(Item).find(Item.name == "marked-8"))
         line.proxy._plans.clear()
-        assert isinstance(result, Unavailable), repr(result)
+        assert type(result) in (Unavailable, DeadlineExceeded), repr(result)
         assert result.retryable
         assert (result.operation, result.entity) == ("find", "Item")
         assert len(line.db.store(Item).find(Item.name == "marked-8")) == 1
