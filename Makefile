@@ -101,6 +101,7 @@ $(BENCH_VENV)/.installed: $(BENCH_VENV)/.locked pyproject.toml
 # Warnings are fatal. The statements that pages show need servers: docs/tools/statements.py, held by a test.
 docs: venv
 	@$(BIN)/python docs/tools/flags.py
+	@$(BIN)/python docs/tools/commands.py
 	$(BIN)/zensical build --clean --strict
 
 wheel: venv

@@ -68,6 +68,15 @@ print(sorted({"psycopg", "pymongo", "pytest"} & sys.modules.keys()))
     assert run(python, "-I", "-W", "error", "-c", code, cwd=tmp_path).strip() == "[]"
 
 
+def test_the_command_says_which_extra_it_needs(python: Path, tmp_path: Path) -> None:
+    command = python.with_name("dbkit.exe" if sys.platform == "win32" else "dbkit")
+    done = subprocess.run(
+        [command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == "the dbkit command needs typer: pip install 'dbkit-stores[cli]'\n"
+
+
 def test_the_readmes_first_example_runs(python: Path, tmp_path: Path) -> None:
     example = re.search(
         r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from . import migrate
+from .check import backfill, check
 from .demo import demo
+from .diff import diff
 from .doctor import doctor
 from .explain import explain
 from .failures import DONE, REFUSED, USAGE, Misuse, tell
@@ -91,7 +94,9 @@ def _top(
     del version  # its callback has shown it
 
 
-for _command in (doctor, schema, explain, shell, demo):
+migrate.app.command()(diff)
+app.add_typer(migrate.app, name="migrate")
+for _command in (check, backfill, schema, doctor, explain, shell, demo):
     app.command()(_command)
 
 

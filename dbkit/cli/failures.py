@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from types import TracebackType
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -60,6 +61,16 @@ SECRETS = Secrets()
 """Of this process, which runs one command."""
 
 
+def _below_typer(frames: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the command's own function on."""
+    found = frames
+    while found is not None and found.tb_frame.f_globals.get("__name__", "").startswith(
+        ("typer", "dbkit.cli.app")
+    ):
+        found = found.tb_next
+    return found or frames
+
+
 def tell(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """Print what went wrong and return the exit code."""
     code = code_of(error)
@@ -77,7 +88,8 @@ def tell(error: BaseException, *, as_json: bool, debug: bool) -> int:
         hint = None if debug else "run it again with --debug for the traceback, and please report it"
     document |= {"message": SECRETS.scrub(message), "hint": None if hint is None else SECRETS.scrub(hint)}
     if debug:
-        shown = SECRETS.scrub("".join(traceback.format_exception(error)))
+        frames = _below_typer(error.__traceback__)
+        shown = SECRETS.scrub("".join(traceback.format_exception(type(error), error, frames)))
         document["traceback"] = shown
         typer.echo(shown, err=True, nl=False)
     if as_json:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["bad", "columns", "emit", "faint", "good", "is_terminal", "to_json"]
+__all__ = ["bad", "columns", "emit", "faint", "good", "is_terminal", "shown", "to_json"]
 
 
 def emit(as_json: bool, answer: Mapping[str, Any], lines: Iterable[str]) -> None:
@@ -50,6 +50,12 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
         ).rstrip()
         for row in kept
     ]
+
+
+def shown(path: Path) -> str:
+    """Return the path as seen from the current folder, where it is below."""
+    here = Path.cwd()
+    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
 
 
 def good(text: str) -> str:

@@ -37,18 +37,23 @@ def begins_empty(url: URL) -> bool:
 
 def migration_store(url: str, entities: Iterable[type[Any]]) -> tuple[MigrationStore, Schema]:
     """Return the store's migration side, not opened, and the entities' description."""
-    from ..connect import _prepare
+    from ..connect import options_of
+    from ..entity import spec_of
+    from ..registry import plugin
+    from ..spec import Schema
+    from ..url import parse_url
 
-    prepared = _prepare(url, entities, (), None, None, None, {})
-    make: Any = getattr(prepared.plugin, "migration_store", None)
+    parsed = parse_url(url)
+    chosen = plugin(parsed.backend)
+    make: Any = getattr(chosen, "migration_store", None)
     if make is None:
         raise Unsupported(
-            f"{prepared.url.backend}:// has no schema that a statement makes",
-            backend=prepared.url.backend,
+            f"{parsed.backend}:// has no schema that a statement makes",
+            backend=parsed.backend,
             hint="db.create_schema() makes it",
         )
-    store: MigrationStore = make(prepared.url, prepared.options)
-    return store, prepared.schema
+    store: MigrationStore = make(parsed, options_of(parsed, chosen))
+    return store, Schema(dict.fromkeys(spec_of(entity) for entity in entities))
 
 
 def refuse_existing(url: str, entities: Iterable[type[Any]]) -> None:

@@ -27,7 +27,7 @@ from ..spec import EntitySpec, FieldSpec, ModelSpec
 from ..values import Kind, ValueType
 from .failures import Misuse
 
-__all__ = ["entity_named", "field_named", "filter_from", "order_from"]
+__all__ = ["entity_named", "field_named", "filter_from", "order_from", "typed"]
 
 _NAME = r"(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
 _NULL = re.compile(rf"\s*{_NAME}\s+is\s+(?P<not>not\s+)?null\s*\Z", re.IGNORECASE)
@@ -114,7 +114,7 @@ def filter_from(entity: EntitySpec, text: str) -> Filter:
         return field.contains(value)
     if op == "~=":
         return field.equals_casefold(value)
-    compared: Filter = _OPERATORS[op](field, _typed(field.path, value))
+    compared: Filter = _OPERATORS[op](field, typed(field.path, value))
     return compared
 
 
@@ -127,7 +127,7 @@ def order_from(entity: EntitySpec, text: str) -> list[Order]:
     return keys
 
 
-def _typed(path: Path, text: str) -> Any:
+def typed(path: Path, text: str) -> Any:
     """Return what *text* is as a value of the path's type."""
     type_: ValueType = path.type
     if type_.kind is Kind.JSON:

@@ -127,3 +127,13 @@ def test_demo_needs_nothing(dbkit: Command) -> None:
     assert said[1].startswith("created ada")
     assert said[-1] == "deleted bob, and his posts with him: 1 left"
     assert dbkit.done("demo", "--url", "memory://").splitlines()[-1] == said[-1]
+
+
+def test_demo_touches_nothing_that_is_there(dbkit: Command, url: str) -> None:
+    assert dbkit.json("demo", "--url", url)["lines"]
+    with connect(url, entities=[User]) as db:
+        db.create_schema()
+        db.store(User).create(User(username="ada", email="ada@example.org"))
+        result = dbkit("demo", "--url", url)
+        assert (result.exit_code, "users is in this database already" in result.stderr) == (1, True)
+        assert db.store(User).count() == 1

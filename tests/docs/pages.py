@@ -123,7 +123,9 @@ def run(page: str, store: str, new_url: Callable[[], str] | None, folder: Path) 
                 urls, module, printed = _Urls(new_url), _program(), Printed()
             code = _URL.sub(urls, block.code)
             if block.file is not None:
-                (folder / block.file).write_text(code, encoding="utf-8")
+                path = folder / block.file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(code, encoding="utf-8")
             vars(module)["print"] = printed
             # The file's own line numbers, so that a traceback points into the page.
             exec(compile("\n" * (block.line - 1) + code, ROOT / page, "exec"), vars(module))
