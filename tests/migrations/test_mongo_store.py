@@ -230,7 +230,10 @@ def test_a_batch_commits_with_its_state(store: MongoMigrationStore, people: Any)
 
     def fail() -> None:
         with store.batch(PEOPLE) as stores:
-            assert store.stores(PEOPLE) is stores
+            other = store.stores(Schema([spec_of(cases.AgeIndexed)]))
+            other.store(cases.AgeIndexed).update(3, cases.AgeIndexed.age.set(31))
+            assert stores.store(cases.Base).require(3).age == 31
+            assert other.counts(cases.AgeIndexed) == [4]
             stores.store(cases.Base).update(2, cases.Base.age.set(31))
             store.save(state.changed(progress=Progress(1, "up", "abc", 0, 2)))
             raise ZeroDivisionError

@@ -7,7 +7,9 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar, cast
 
 from dbkit._sync.database import Database, Stores
+from dbkit._sync.store import Store
 from dbkit._sync.transaction import Transaction
+from dbkit.entity import Record
 from dbkit.errors import Unsupported
 from dbkit.migrations.differences import Difference
 from dbkit.migrations.operations import Operation, RenameCollection, RenameField, RetypeField
@@ -40,6 +42,7 @@ from .steps import Rewrite, Step, Transform
 __all__ = ["MongoMigrationStore"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound="Record[Any]")
 
 
 class _Guarded(Link):
@@ -78,6 +81,26 @@ class _Lent(_Backend):
 
     def close(self) -> None:
         """Leave the client to its owner."""
+
+
+class _InBatch:
+    """Stores inside a batch's transaction; a migration may have several classes of one collection, so several schemas."""
+
+    def __init__(self, database: Database, batch: Transaction) -> None:
+        self._database = database
+        self._executor, of_batch = batch._begun()
+        link, session = cast("_Lent", database.backend).link, cast("MongoTransaction", of_batch).session
+        self._operations = MongoTransaction(link, session, in_transaction=True)
+
+    def store(self, entity: type[E]) -> Store[E]:
+        """Return the store of *entity* inside the transaction."""
+        database = self._database
+        return Store(database.spec(entity), self._operations, self._executor, database.cursors)
+
+    def counts(self, *entities: type[Any]) -> list[int]:
+        """Return how many documents each has, as the transaction sees them."""
+        specs = [self._database.spec(entity) for entity in entities]
+        return self._executor.read("counts", None, self._operations.counts, specs) if specs else []
 
 
 class MongoMigrationStore:
@@ -198,7 +221,8 @@ class MongoMigrationStore:
 
     def stores(self, schema: Schema) -> Stores:
         """Return dbkit's stores of the schema's entities in autocommit; inside a `batch`, its own."""
-        return self._database(schema) if self._batch is None else self._batch
+        database = self._database(schema)
+        return database if self._batch is None else _InBatch(database, self._batch)
 
     @contextmanager
     def batch(self, schema: Schema) -> Generator[Stores]:

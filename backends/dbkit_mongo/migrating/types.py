@@ -33,7 +33,8 @@ def type_of(schema: Mapping[str, Any] | None) -> ValueType | None:
     nullable = "null" in names
     names = [name for name in names if name != "null"]
     if not names:
-        return ValueType(Kind.JSON, nullable=nullable) if not schema else None
+        # What holds anything holds null too.
+        return ValueType(Kind.JSON, nullable=True) if not schema else None
     if len(names) > 1:
         return None
     meaning = schema.get("description")
@@ -49,5 +50,5 @@ def type_of(schema: Mapping[str, Any] | None) -> ValueType | None:
         element = type_of(schema.get("items") or {})
         return None if element is None else ValueType(kind, nullable=nullable, element=element)
     if kind is Kind.DICT:
-        return ValueType(kind, nullable=nullable, element=ValueType(Kind.JSON))
+        return ValueType(kind, nullable=nullable, element=ValueType(Kind.JSON, nullable=True))
     return ValueType(kind, nullable=nullable)
