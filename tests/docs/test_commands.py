@@ -37,7 +37,7 @@ def test_commands_that_pages_name_are_there() -> None:
     groups = {name.split()[0] for name in known if " " in name}
     for page in pages.PAGES:
         for group, verb in re.findall(
-            r"(?:`|^\$? ?)dbkit ([a-z]+)(?: ([a-z]+))?", text_of(page), re.MULTILINE
+            r"(?:`|\$ |&& )dbkit ([a-z]+)(?: ([a-z]+))?", text_of(page), re.MULTILINE
         ):
             name = f"{group} {verb}" if group in groups else group
             assert name in known or (group in groups and not verb), f"{page}: dbkit {name}"
