@@ -147,8 +147,7 @@ def _in_list(value: Any, where: str, element: _Member) -> Iterable[Problem]:
     if not isinstance(value, list):
         yield where, type_name(value)
         return
-    items: list[Any] = value
-    for item in items:
+    for item in cast("Sequence[Any]", value):
         yield from element.of(item, f"{where}[]")
 
 

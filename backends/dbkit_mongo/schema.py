@@ -254,9 +254,8 @@ def index_differences(index: Index, found: Iterable[Mapping[str, Any]]) -> list[
         return None
     for there in same:
         partial = there.get("partialFilterExpression")
-        is_partial = None if partial is None else {k: dict(v) for k, v in partial.items()}
-        wanted = None if index.partial is None else {k: dict(v) for k, v in index.partial.items()}
-        if bool(there.get("unique")) == index.unique and is_partial == wanted:
+        is_partial = None if partial is None else dict(partial)
+        if bool(there.get("unique")) == index.unique and is_partial == index.partial:
             return []
     shown = ", ".join(index.keys)
     if bool(same[0].get("unique")) != index.unique:
