@@ -245,7 +245,7 @@ SELECT (
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'indexes', (
       SELECT json_agg(json_build_object(
-        'name', ic.relname, 'valid', i.indisvalid, 'unique', i.indisunique, 'primary', i.indisprimary,
+        'name', ic.relname, 'definition', pg_get_indexdef(ic.oid), 'valid', i.indisvalid, 'unique', i.indisunique, 'primary', i.indisprimary,
         'partial', coalesce(pg_get_expr(i.indpred, i.indrelid) <> '(1 = 1)', false),
         'columns', (
           SELECT json_agg(json_build_array(a.attname, (i.indoption[k.n - 1] & 2) <> 0) ORDER BY k.n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-from dbkit.errors import MissingDriver, Unsupported
+from dbkit.errors import MissingDriver
 from dbkit.features import Features
 from dbkit.options import Options
 from dbkit.url import URL
@@ -55,7 +55,16 @@ def migration_store(url: URL, options: Options) -> MigrationStore:
         from .migrating.sqlite import SqliteMigrationStore
 
         return SqliteMigrationStore(url, options)
-    raise Unsupported("migrations are for sqlite:// yet", backend=url.backend)
+    _need_psycopg()
+    if importlib.util.find_spec("alembic") is None:
+        raise MissingDriver(
+            "migrations of PostgreSQL need alembic, which is not installed",
+            backend="postgresql",
+            hint="pip install 'dbkit-stores[migrations]'",
+        )
+    from .migrating.postgres import PostgresMigrationStore
+
+    return PostgresMigrationStore(url, options)
 
 
 def _need_psycopg() -> None:

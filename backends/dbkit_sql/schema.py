@@ -190,6 +190,11 @@ class Tables:
             return []
         return [self._ddl(AddConstraint(key)) for key in self.foreign_keys[entity.token]]
 
+    def reference(self, entity: EntitySpec, name: str) -> str:
+        """Return the statement that adds one of the entity's references, by its name."""
+        key = next(key for key in self.foreign_keys[entity.token] if key.name == name)
+        return self._ddl(AddConstraint(key))
+
     def _ddl(self, element: Any) -> str:
         # What a driver is given without parameters it takes as it stands, so SQLAlchemy's doubled % are undone.
         text = str(element.compile(dialect=self.dialect.core)).strip()

@@ -71,7 +71,7 @@ class PatientConnection(psycopg.Connection[Any]):
 class PostgresConnection:
     """A connection of psycopg; used by one at a time."""
 
-    def __init__(self, raw: psycopg.Connection[Any], owner: Owner) -> None:
+    def __init__(self, raw: PatientConnection, owner: Owner) -> None:
         self.raw = raw
         self._owner = owner
         # Kept: making one for each statement costs 15 % (and forgets how to adapt the parameters' types).
@@ -134,6 +134,18 @@ class PostgresConnection:
             write = copy.write_row
             for row in rows:
                 write(row)
+
+    def run(self, text: str) -> int:
+        """Run a statement of the user's as it stands, % and all, and return how many rows it changed."""
+        self._observed(text, lambda: self._control.execute(text.encode(), prepare=False))
+        return self._control.rowcount
+
+    def take_time(self) -> None:
+        """Let each statement from now on take as long as it takes; tables may be altered between two of one text."""
+        self.raw.patience_s = None
+        # Altered meanwhile, a prepared one is refused: "cached plan must not change result type".
+        self.raw.prepare_threshold = None
+        self._control.execute(b"SET statement_timeout = 0", prepare=False)
 
     def _observed(self, text: str, run: Thunk[T]) -> T:
         started = monotonic()

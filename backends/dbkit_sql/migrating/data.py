@@ -17,6 +17,7 @@ from ..codecs import Codec
 from ..dialects import Dialect
 from ..rows import RowReader
 from ..schema import Tables
+from .parts import tokens, unquoted
 
 __all__ = [
     "BATCH",
@@ -33,6 +34,7 @@ __all__ = [
     "shadow_name",
     "stored_values",
     "tables_of",
+    "with_column",
 ]
 
 BATCH = 500
@@ -71,6 +73,15 @@ def encoded(dialect: Dialect, type: ValueType, value: Any) -> Any:
     """Return a canonical value as the column holds it."""
     encode = dialect.encoder(type)
     return value if value is None or encode is None else encode(value)
+
+
+def with_column(text: str, old: str, new: str) -> str:
+    """Return a condition about another column; *new* is quoted."""
+    made: list[str] = []
+    for kind, token in tokens(text, postgres=True):
+        is_name = kind in ("word", "quoted") and unquoted(token) == old
+        made.append(new if is_name else token)
+    return "".join(made)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

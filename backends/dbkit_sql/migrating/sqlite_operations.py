@@ -103,7 +103,10 @@ class SqliteOperations:
         for column in made.columns:
             made.rename_constraint(self._t.named("fk", old, column), self._t.named("fk", new, column))
             for check in self._t.own_checks(made, column):
-                found = re.match(rf"ck_{re.escape(old)}__{re.escape(column)}__([0-9a-f]{{8}})", check)
+                found = re.match(
+                    rf"ck_{re.escape(old.replace(chr(46), chr(95)))}__{re.escape(column)}__([0-9a-f]{{8}})",
+                    check,
+                )
                 if found:
                     made.rename_constraint(check, self._t.named("ck", new, column, found[1]))
         self._t.resize(made, new)
