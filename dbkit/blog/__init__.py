@@ -5,9 +5,20 @@ Application code depends on the protocols; they are implemented once, on the gen
 
 from ._async.stores import AsyncBlog, AsyncPostStore, AsyncStatsStore, AsyncUserStore
 from ._sync.stores import Blog, PostStore, StatsStore, UserStore
-from .models import Post, PostLine, PostsPerDay, PostsPerMonth, Totals, User, UserPostCount, UserWithPosts
+from .models import (
+    ENTITIES,
+    Post,
+    PostLine,
+    PostsPerDay,
+    PostsPerMonth,
+    Totals,
+    User,
+    UserPostCount,
+    UserWithPosts,
+)
 
 __all__ = [
+    "ENTITIES",
     "AsyncBlog",
     "AsyncPostStore",
     "AsyncStatsStore",

@@ -9,6 +9,7 @@ from uuid import UUID
 from dbkit import Entity, Group, Mapped, View, count, day, field, key, month, related, via
 
 __all__ = [
+    "ENTITIES",
     "Post",
     "PostLine",
     "PostsPerDay",
@@ -34,6 +35,10 @@ class Post(Entity, name="posts", indexes=[("user_id", "created_at")]):
     user_id: Mapped[UUID] = field(references=lambda: User, on_delete="cascade")
     title: Mapped[str] = field(max_length=300)
     body: Mapped[str] = field(default="")
+
+
+ENTITIES: tuple[type[Entity], ...] = (User, Post)
+"""What is stored: `connect(url, entities=ENTITIES)`, `dbkit check --entities dbkit.blog:ENTITIES`."""
 
 
 class UserWithPosts(User, View[User]):

@@ -105,5 +105,6 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         ("sorted in memory", in_memory[answer["sorted_in_memory"]]),
         ("examined", "not told" if answer["examined"] is None else f"{answer['examined']:,}"),
     ]
-    lines = [answer["statement"], "", *columns(facts)]
+    statement = [line.strip() for line in answer["statement"].splitlines()]
+    lines = [*statement, "", *columns(facts)]
     return [*lines, "", str(answer["raw"])] if "raw" in answer else lines

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
 import pytest
 
 from dbkit import FLAGS, connect
@@ -109,6 +114,17 @@ def test_shell_has_the_stores_ready(dbkit: Command) -> None:
     assert result.exit_code == 0, result.output
     assert "1 0 <Database memory://>" in result.stdout
     assert "the store of Post" in result.output
+
+
+def test_shell_takes_ipython_where_it_is_installed(dbkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[str, Any] = {}
+    fake = ModuleType("IPython")
+    fake.__spec__ = ModuleSpec("IPython", None)
+    vars(fake)["start_ipython"] = lambda **given: started.update(given)
+    monkeypatch.setitem(sys.modules, "IPython", fake)
+    said = dbkit.done("shell", "--url", "memory://", "--entities", dbkit.entities)
+    assert "the store of User" in said
+    assert {"users", "posts", "db", "User", "any_of"} <= started["user_ns"].keys()
 
 
 def test_a_stores_name_is_an_identifier_that_is_free() -> None:
