@@ -95,7 +95,7 @@ class Lease:
             as_json({"findAndModify": STATE_NAME, "query": {"_id": LEASE}, "update": "…"}), writes=True
         )
         try:
-            found: Document = self._link.call(
+            found: Document | None = self._link.call(
                 doing,
                 self._link.collection(STATE_NAME).find_one_and_update,
                 {"_id": LEASE},
@@ -106,7 +106,8 @@ class Lease:
         except DuplicateKey:
             # Two have made it at once; the other one was first.
             return False
-        if found["owner"] != self._owner:
+        # SecantusDB gives nothing back to one of two that make it at once; the next look tells who has it.
+        if found is None or found["owner"] != self._owner:
             return False
         self._good_until = asked + self._length_s
         if found["taken_over"]:
