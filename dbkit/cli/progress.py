@@ -33,7 +33,7 @@ def counting(is_quiet: bool) -> Generator[Counting | None]:
         console=Console(stderr=True),
         transient=True,
     ) as progress:
-        task = progress.add_task("", total=None, done="")
+        task = progress.add_task("waiting", total=None, done="")
 
         def show(words: str, rows: int) -> None:
             progress.update(task, description=words, done=f"{rows:,} rows" if rows else "")
