@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 from .bulk import rows_of_many
 from .errors import InvalidInput, TooLarge
 from .fields import FieldRef, orders_of, total_order
+from .keys import check_key_part
 from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
 from .page import Cursors
 from .query import (
@@ -32,7 +33,6 @@ from .query import (
     Path,
     all_of,
 )
-from .rows import check_key_part
 from .spec import EntitySpec, GroupSpec, ReadSpec, UniqueKey
 from .values import casefold_key, check_value, utc_now
 from .views import group_of, read_of

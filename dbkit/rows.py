@@ -10,20 +10,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import core_schema
 
 from .errors import InvalidInput, TooLarge
-from .spec import EntitySpec, FieldSpec
+from .keys import MAX_KEY_BYTES, LongKey, check_keys, long_keys
+from .spec import EntitySpec
 from .values import Kind, ValueType, casefold_key, explain_validation, own_validator
 
 __all__ = [
     "MAX_ENTITY_BYTES",
-    "MAX_KEY_BYTES",
-    "check_key_part",
     "entity_bytes",
     "harmless_lengths",
     "row_maker",
 ]
 
 MAX_ENTITY_BYTES = 15 * 1024 * 1024
-MAX_KEY_BYTES = 2_000
 _STRINGS: frozenset[Any] = frozenset({str, bytes})
 _TEXTS = frozenset({Kind.TEXT, Kind.BYTES})
 _SEQUENCES: frozenset[Any] = frozenset({list, tuple})
@@ -56,9 +54,8 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
     positions = {name: position for position, name in enumerate(names)}
     shadows = tuple(positions[s.shadow_of] for s in spec.shadows if s.shadow_of is not None)
     large, has_containers = _large(spec)
-    keys = _long_keys(spec)
     # With containers the whole is measured each time.
-    watched = _watched(() if has_containers else large, keys)
+    watched = _watched(() if has_containers else large, long_keys(spec))
     is_plain = not shadows and not has_containers and not watched
 
     def make(instance: Any) -> tuple[Any, ...]:
@@ -82,7 +79,7 @@ def row_maker(spec: EntitySpec) -> Callable[[Any], tuple[Any, ...]]:
             value = row[position]
             if value is not None and len(value) > harmless:
                 _check_size(spec, row, large)
-                _check_keys(spec, row, keys)
+                check_keys(spec, row)
                 break
         return row
 
@@ -134,21 +131,19 @@ def harmless_lengths(spec: EntitySpec) -> dict[int, int] | None:
     None where the row has containers that have to be measured as a whole.
     """
     large, has_containers = _large(spec)
-    return None if has_containers else dict(_watched(large, _long_keys(spec)))
+    return None if has_containers else dict(_watched(large, long_keys(spec)))
 
 
-def _watched(
-    large: tuple[int, ...], keys: tuple[tuple[tuple[int, ...], str], ...]
-) -> tuple[tuple[int, int], ...]:
+def _watched(large: tuple[int, ...], keys: tuple[LongKey, ...]) -> tuple[tuple[int, int], ...]:
     """Return the positions of the texts to look at, each with the length up to which it cannot exceed any limit.
 
     Of texts that share a limit each has its part of it, a character being at most 4 bytes: one look at a length is all
     that nearly every row costs.
     """
     found: dict[int, int] = dict.fromkeys(large, MAX_ENTITY_BYTES // 4 // max(1, len(large)))
-    for positions, _ in keys:
-        for position in positions:
-            part = MAX_KEY_BYTES // 4 // len(positions)
+    for key in keys:
+        for position in key.positions:
+            part = MAX_KEY_BYTES // 4 // len(key.positions)
             found[position] = min(part, found.get(position, part))
     return tuple(found.items())
 
@@ -185,67 +180,3 @@ def entity_bytes(value: Any) -> int:
 
 def _items_bytes(items: Iterable[tuple[Any, Any]]) -> int:
     return 5 + sum(len(str(key).encode()) + 2 + entity_bytes(item) for key, item in items)
-
-
-def _long_keys(spec: EntitySpec) -> tuple[tuple[tuple[int, ...], str], ...]:
-    """Return the positions of the texts of each key and index that could exceed what one index entry may hold."""
-    positions = {f.token: position for position, f in enumerate(spec.columns)}
-    groups: list[tuple[FieldSpec, ...]] = [
-        (spec.id,),
-        *(u.fields for u in spec.uniques),
-        *(i.fields for i in spec.indexes),
-    ]
-    found: list[tuple[tuple[int, ...], str]] = []
-    for fields in groups:
-        texts = [f for f in fields if f.type.kind in (Kind.TEXT, Kind.BYTES) and f.type.choices is None]
-        if (
-            sum((f.type.max_length or MAX_KEY_BYTES) * (4 if f.type.kind is Kind.TEXT else 1) for f in texts)
-            > MAX_KEY_BYTES
-        ):
-            names = ", ".join(f.shadow_of or f.name for f in texts)
-            found.append((tuple(positions[f.token] for f in texts), names))
-    return tuple(found)
-
-
-def _check_keys(
-    spec: EntitySpec, row: tuple[Any, ...], keys: tuple[tuple[tuple[int, ...], str], ...]
-) -> None:
-    for positions, names in keys:
-        characters = 0
-        for position in positions:
-            text = row[position]
-            if text is not None:
-                characters += len(text)
-        if characters * 4 <= MAX_KEY_BYTES:
-            continue
-        texts = [row[p] for p in positions if row[p] is not None]
-        if sum(len(t.encode()) if isinstance(t, str) else len(t) for t in texts) > MAX_KEY_BYTES:
-            raise _too_long(spec, names)
-
-
-_parts: dict[int, dict[int, str]] = {}
-"""By an entity's token: the columns that stand in a key or index and could exceed it, with the field's name."""
-
-
-def check_key_part(spec: EntitySpec, column: FieldSpec, value: Any) -> None:
-    """Raise TooLarge where *value* alone is more than one index entry may hold: a change knows no other part."""
-    parts = _parts.get(spec.token)
-    if parts is None:
-        columns = spec.columns
-        positions = {position for group, _ in _long_keys(spec) for position in group}
-        parts = {columns[p].token: columns[p].shadow_of or columns[p].name for p in positions}
-        _parts[spec.token] = parts
-    name = parts.get(column.token)
-    if name is None or not isinstance(value, str | bytes) or len(value) * 4 <= MAX_KEY_BYTES:
-        return
-    if (len(value.encode()) if isinstance(value, str) else len(value)) > MAX_KEY_BYTES:
-        raise _too_long(spec, name)
-
-
-def _too_long(spec: EntitySpec, names: str) -> TooLarge:
-    return TooLarge(
-        f"{spec.name}.{names}: more than {MAX_KEY_BYTES:,} UTF-8 bytes in one index",
-        entity=spec.name,
-        field=names,
-        hint="declare a smaller max_length, or index a digest of it",
-    )

@@ -30,11 +30,14 @@ from ..errors import (
     OutcomeUnknown,
     PreconditionFailed,
     StaleVersion,
+    TooLarge,
     TransactionError,
 )
+from ..keys import OpenKey, open_keys
 from ..options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
 from ..query import (
     Claim,
+    Compare,
     DeleteMany,
     DeleteOne,
     Filter,
@@ -298,11 +301,38 @@ class AsyncStore(AsyncReads[E]):
         condition = None if where is None else filter_of(spec, (where,), "update")
         try:
             made = changes_of(spec, changes, "update")
+            keys = open_keys(spec, made)
         except InvalidInput as error:
             await self._executor.refuse("update", spec.name, error)
             raise
+        if keys:
+            row = Compare(Path.of(spec, spec.id), "eq", key)
+            await self._check_keys("update", keys, row if condition is None else all_of(row, condition))
         query = UpdateOne(spec, key, condition, made)
         return await self._executor.write("update", spec.name, self._operations.update, query)
+
+    async def _check_keys(
+        self,
+        operation: str,
+        keys: Sequence[OpenKey],
+        where: Filter | None,
+        order: tuple[Order, ...] = (),
+        limit: int = MAX_ROWS_TOUCHED,
+    ) -> None:
+        """Raise TooLarge where the change of one text of a key makes it too long with what is stored in the others.
+
+        A row that another writer changes between this read and the write is not looked at again: no store loses anything
+        by it, and PostgreSQL refuses what it cannot index.
+        """
+        spec = self._spec
+        query = Find(spec.read, where, order, limit)
+        for stored in await self._executor.read(operation, spec.name, self._operations.find, query):
+            for key in keys:
+                try:
+                    key.check(stored)
+                except TooLarge as error:
+                    await self._executor.refuse(operation, spec.name, error)
+                    raise
 
     async def update_many(
         self, *where: Filter, changes: Sequence[Change] | Change, batched: bool = False
@@ -321,14 +351,19 @@ class AsyncStore(AsyncReads[E]):
         condition = write_filter(spec, where, "update_many")
         try:
             made = changes_of(spec, changes, "update_many")
+            keys = open_keys(spec, made)
         except InvalidInput as error:
             await self._executor.refuse("update_many", spec.name, error)
             raise
         if not batched:
+            if keys:
+                await self._check_keys("update_many", keys, condition)
             query = UpdateMany(spec, condition, made)
             return await self._executor.write("update_many", spec.name, self._operations.update_many, query)
         done = 0
         async for part in self._batches("update_many", condition):
+            if keys:
+                await self._check_keys("update_many", keys, part)
             query = UpdateMany(spec, part, made)
             done += await self._executor.write("update_many", spec.name, self._operations.update_many, query)
         return done
@@ -483,9 +518,11 @@ class AsyncStore(AsyncReads[E]):
         order = sort_keys(spec, order_by, "claim")
         check_own_fields(spec, condition, order, "claim")
         made = changes_of(spec, changes, "claim")
-        query = Claim(
-            spec, condition, made, order, check_limit(limit, "claim", spec.name, least=1, most=1_000)
-        )
+        most = check_limit(limit, "claim", spec.name, least=1, most=1_000)
+        keys = open_keys(spec, made)
+        if keys:
+            await self._check_keys("claim", keys, condition, order, most)
+        query = Claim(spec, condition, made, order, most)
         backend = cast(
             "AsyncBackend", self._operations
         )  # outside a transaction the operations are the backend's own

@@ -46,6 +46,7 @@ from dbkit.building import (
 )
 from dbkit.entity import row_of, spec_of
 from dbkit.errors import InvalidInput, TooLarge
+from dbkit.keys import open_keys
 from dbkit.page import Cursors
 from dbkit.query import Arithmetic, Assign, Compare, Constant, UpdateOne
 from dbkit.values import casefold_key, utc_now
@@ -303,3 +304,13 @@ def test_keys_in_changes_are_not_too_long() -> None:
         with pytest.raises(TooLarge) as caught:
             changes_of(spec, Wide.left.set(text), "update")
         assert caught.value.field == "left"
+    given = changes_of(spec, (Wide.left.set("x" * 1_500), Wide.right.set("x" * 501)), "update")
+    with pytest.raises(TooLarge, match="left, right"):
+        open_keys(spec, given)
+    assert open_keys(spec, changes_of(spec, Wide.other.set("x"), "update")) == []
+    assert open_keys(spec, changes_of(spec, Wide.left.set(None), "update")) == []
+    (key,) = open_keys(spec, changes_of(spec, Wide.left.set("é" * 750), "update"))
+    key.check(Wide(right=None))
+    key.check(Wide(right="x" * 500))
+    with pytest.raises(TooLarge):
+        key.check(Wide(right="x" * 501))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from dbkit import Entity, Filter, Mapped, everything, field
 from dbkit._sync.store import Store
-from dbkit.errors import InvalidInput, TooLarge
+from dbkit.errors import InvalidInput, NotFound, PreconditionFailed, TooLarge
 
 from ..entities import Account, Colour, Country, Number, Plain, Zoo
 from ..hostile import OPERATORS, TEXTS
@@ -37,6 +37,15 @@ class Wide(Entity, name="kit_wide", unique=[("left", "right")]):
     right: Mapped[str | None] = field(default=None, max_length=1_000)
     short: Mapped[str] = field(default="", max_length=5)
     few: Mapped[bytes] = field(default=b"", max_length=3)
+
+
+class Shelf(Entity, name="kit_shelves", unique=[("left", "right")], indexes=[("room", "label")]):
+    """Long keys of several texts."""
+
+    left: Mapped[str | None] = field(default=None, max_length=1_000)
+    right: Mapped[str | None] = field(default=None, max_length=1_000)
+    room: Mapped[str] = field(default="", max_length=1_000)
+    label: Mapped[str] = field(default="", max_length=1_000)
 
 
 def _refused(store: Store[Any], watch: Watch, name: str, wrong: Sequence[Any]) -> None:
@@ -236,6 +245,35 @@ def keys_have_at_most_2000_bytes(case: Case) -> None:
         assert store.find(Wide.key == "x" * 2_000) == [rows[0]]
         assert store.find(Wide.key.equals_casefold("X" * 2_000)) == [rows[0]]
         assert (store.update(rows[1].id, Wide.key.set("y" * 2_000))).key == "y" * 2_000
+
+
+@rule("input", needs=("atomic_many",))
+def a_part_of_a_key_is_counted_with_the_others(case: Case) -> None:
+    """A change of one text of a key is TooLarge, nothing written, where the key had more than 2,000 bytes by what is stored."""
+    with case.database(Shelf) as db:
+        store = db.store(Shelf)
+        shelf = store.create(Shelf(left="x" * 1_000, right="y" * 1_000, label="é" * 1_000))
+        other = store.create(Shelf())
+        with raises(TooLarge) as raised:
+            store.update(shelf.id, Shelf.left.set("é" * 501))
+        assert (raised.error.entity, raised.error.field) == ("Shelf", "left, right")
+        with raises(PreconditionFailed):
+            store.update(shelf.id, Shelf.left.set("é" * 501), where=Shelf.right == "z")
+        with raises(NotFound):
+            store.update(ID, Shelf.left.set("é" * 501))
+        with raises(TooLarge):
+            store.update(ID, Shelf.left.set("é" * 501), Shelf.right.set("é" * 501))
+        with raises(TooLarge) as raised:
+            store.update_many(Shelf.room == "", changes=Shelf.room.set("b"))
+        assert raised.error.field == "room, label"
+        with raises(TooLarge):
+            store.claim(Shelf.room == "", changes=Shelf.room.set("b"), order_by=Shelf.id, limit=2)
+        assert store.find() == [shelf, other]
+        assert (store.update(shelf.id, Shelf.left.set("é" * 500))).left == "é" * 500
+        assert (store.update(shelf.id, Shelf.right.set(None))).right is None
+        assert (store.update(shelf.id, Shelf.left.set("é" * 501))).left == "é" * 501
+        assert store.update_many(Shelf.id == other.id, changes=Shelf.room.set("b")) == 1
+        assert store.update_many(everything(), changes=[Shelf.room.set("c"), Shelf.label.set("d")]) == 2
 
 
 # -- smuggled ----------------------------------------------------------------------------------------------------------
