@@ -10,7 +10,7 @@ A backend sets `backend`, and `field` where it knows it; the store adds operatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ from ..query import (
     UpdateOne,
     Upsert,
 )
-from ..spec import EntitySpec, ReadSpec, Schema
+from ..spec import EntitySpec, FieldSpec, ReadSpec, Schema
 from ..statement import Hook, Plan, ServerInfo
 
 __all__ = ["AsyncBackend", "AsyncBackendTransaction", "AsyncOperations"]
@@ -151,6 +151,19 @@ class AsyncBackend(AsyncOperations, Protocol):
 
     async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
         """Say where what is there does not fit the entities, reading only; at most *sample* rows of each are looked at."""
+        ...
+
+    async def backfill(
+        self,
+        entity: EntitySpec,
+        values: Sequence[tuple[FieldSpec, Any]],
+        batch: int,
+        told: Callable[[int, int], object],
+    ) -> int:
+        """Write *values* into each row that lacks the first of them, in batches, and return how many there were.
+
+        *told* hears after each batch how many are done, of how many. Where a row lacks nothing (SQL) it does nothing.
+        """
         ...
 
     async def drop_schema(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from ..backfilling import Progress, filling
 from ..checking import Report
 from ..concurrency import asleep
 from ..entity import spec_of
@@ -25,10 +26,12 @@ from .transaction import AsyncTransaction
 
 if TYPE_CHECKING:
     from ..entity import Record
+    from ..refs import FieldRef
 
 __all__ = ["AsyncDatabase", "AsyncStores"]
 
 E = TypeVar("E", bound="Record[Any]")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 
@@ -246,6 +249,38 @@ class AsyncDatabase:
         found = await self.autocommit.read("check", None, self.backend.check, specs, sample)
         return Report(self.backend.name, tuple(s.name for s in specs), tuple(found), sample)
 
+    async def backfill(
+        self,
+        entity: type[E],
+        field: FieldRef[T],
+        value: T,
+        *,
+        batch: int = 1_000,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write *value* into the documents that lack *field*, and return how many they were.
+
+        For a field that was declared later, on MongoDB, where nothing adds it to the documents that are there. They are
+        filled in the order of their ids; what has the field, null too, is left as it is, and so are `updated_at` and
+        `version`. Each batch is written by itself: a run that was stopped is taken up by the next one. On a SQL store no
+        row lacks a column (a migration adds it), so there it returns 0.
+
+        Args:
+            batch: how many documents one write fills, at most 10,000.
+            progress: called after each batch with how many are done, and how many there are in all.
+
+        Raises:
+            InvalidInput: the value does not fit, or the field is unique or a checked reference and the value not None.
+            OutcomeUnknown: the connection broke while a batch was written; run it again.
+        """
+        self._check_open()
+        spec = self.spec(entity)
+        values = filling(spec, field, value, batch)
+        told = progress or _nobody
+        return await self.autocommit.write(
+            "backfill", spec.name, self.backend.backfill, spec, values, batch, told
+        )
+
     @asynccontextmanager
     async def native(self) -> AsyncGenerator[Any]:
         """Lend the driver's own connection: for what dbkit does not do.
@@ -277,3 +312,7 @@ class AsyncDatabase:
                 backend=self.backend.name,
                 hint="use it inside its with block, or call open() first",
             )
+
+
+def _nobody(_done: int, _total: int) -> None:
+    """Hear of progress where nobody asked to."""

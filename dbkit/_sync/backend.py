@@ -11,7 +11,7 @@ A backend sets `backend`, and `field` where it knows it; the store adds operatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ from ..query import (
     UpdateOne,
     Upsert,
 )
-from ..spec import EntitySpec, ReadSpec, Schema
+from ..spec import EntitySpec, FieldSpec, ReadSpec, Schema
 from ..statement import Hook, Plan, ServerInfo
 
 __all__ = ["Backend", "BackendTransaction", "Operations"]
@@ -152,6 +152,19 @@ class Backend(Operations, Protocol):
 
     def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
         """Say where what is there does not fit the entities, reading only; at most *sample* rows of each are looked at."""
+        ...
+
+    def backfill(
+        self,
+        entity: EntitySpec,
+        values: Sequence[tuple[FieldSpec, Any]],
+        batch: int,
+        told: Callable[[int, int], object],
+    ) -> int:
+        """Write *values* into each row that lacks the first of them, in batches, and return how many there were.
+
+        *told* hears after each batch how many are done, of how many. Where a row lacks nothing (SQL) it does nothing.
+        """
         ...
 
     def drop_schema(self) -> None:

@@ -26,7 +26,7 @@ from dbkit.query import (
     UpdateOne,
     Upsert,
 )
-from dbkit.spec import EntitySpec, ReadSpec, Schema
+from dbkit.spec import EntitySpec, FieldSpec, ReadSpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo, Statement
 
 from .. import describe, reading, writing
@@ -178,6 +178,16 @@ class AsyncMemoryBackend(AsyncMemoryOperations):
     async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
         # What is stored was checked when it came in, and nobody else writes here.
         return await self.statement("check", lambda: self.tables.check(entities))
+
+    async def backfill(
+        self,
+        entity: EntitySpec,
+        values: Sequence[tuple[FieldSpec, Any]],
+        batch: int,
+        told: Callable[[int, int], object],
+    ) -> int:
+        # A row has every field of its table.
+        return 0
 
     async def drop_schema(self) -> None:
         await self.statement("drop schema", lambda: self.tables.drop(self._schema.managed))

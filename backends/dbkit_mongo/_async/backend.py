@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from operator import itemgetter
 from random import shuffle
@@ -18,7 +18,7 @@ from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
 from dbkit.query import Claim
-from dbkit.spec import EntitySpec, Schema
+from dbkit.spec import EntitySpec, FieldSpec, Schema
 from dbkit.statement import Hook, ServerInfo
 from dbkit.url import URL
 
@@ -30,8 +30,9 @@ from ..identity import check_version, features_of, quirks_of, server_info
 from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, assigned, compile_claim
-from .duplicates import settled
 from .checking import check
+from .duplicates import settled
+from .filling import backfill
 from .link import AsyncLink
 from .operations import AsyncMongoOperations, AsyncWork
 from .references import refer
@@ -204,6 +205,15 @@ class AsyncMongoBackend(AsyncMongoOperations):
 
     async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
         return await check(self.link, entities, sample)
+
+    async def backfill(
+        self,
+        entity: EntitySpec,
+        values: Sequence[tuple[FieldSpec, Any]],
+        batch: int,
+        told: Callable[[int, int], object],
+    ) -> int:
+        return await backfill(self.link, entity, values, batch, told)
 
     async def drop_schema(self) -> None:
         link = self.link

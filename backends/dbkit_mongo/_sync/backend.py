@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from operator import itemgetter
 from random import shuffle
@@ -19,7 +19,7 @@ from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
 from dbkit.query import Claim
-from dbkit.spec import EntitySpec, Schema
+from dbkit.spec import EntitySpec, FieldSpec, Schema
 from dbkit.statement import Hook, ServerInfo
 from dbkit.url import URL
 
@@ -31,8 +31,9 @@ from ..identity import check_version, features_of, quirks_of, server_info
 from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, assigned, compile_claim
-from .duplicates import settled
 from .checking import check
+from .duplicates import settled
+from .filling import backfill
 from .link import Link
 from .operations import MongoOperations, Work
 from .references import refer
@@ -205,6 +206,15 @@ class MongoBackend(MongoOperations):
 
     def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
         return check(self.link, entities, sample)
+
+    def backfill(
+        self,
+        entity: EntitySpec,
+        values: Sequence[tuple[FieldSpec, Any]],
+        batch: int,
+        told: Callable[[int, int], object],
+    ) -> int:
+        return backfill(self.link, entity, values, batch, told)
 
     def drop_schema(self) -> None:
         link = self.link
