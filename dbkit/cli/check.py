@@ -59,7 +59,7 @@ def check(
 
 def backfill(
     entity: Annotated[str, typer.Argument(metavar="ENTITY", help="Its class, or its table or collection.")],
-    field: Annotated[str, typer.Argument(metavar="FIELD", help="The field that rows lack.")],
+    field: Annotated[str, typer.Argument(metavar="FIELD", help="The field that documents lack.")],
     value: Annotated[
         str | None,
         typer.Option("--value", help="What they get; else the field's declared default.", show_default=False),
@@ -70,7 +70,7 @@ def backfill(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a new field's value into the rows or documents that lack it, in batches."""
+    """Write a new field's value into the documents that lack it, in batches; a SQL row lacks none."""
     del debug
     from ..connect import connect
     from ..entity import spec_of
@@ -93,8 +93,6 @@ def _default(entity: Any, name: str) -> Any:
     """Return the default that the class declares."""
     info = entity.__pydantic_fields__[name]
     default: Any = info.get_default(call_default_factory=not info.default_factory_takes_validated_data)
-    if default is PydanticUndefined or default is None:
-        raise Misuse(
-            f"{entity.__name__}.{name} declares no default that says what to write", hint="say --value"
-        )
+    if default is PydanticUndefined:
+        raise Misuse(f"{entity.__name__}.{name} declares no default", hint="say --value")
     return default

@@ -28,7 +28,11 @@ ENTITIES = [Note]
 def notes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Two versions of one entity; the first one's schema is made by `make`."""
     monkeypatch.syspath_prepend(str(folder))
-    more = "    stars: Mapped[int] = field(default=3, ge=0)\n    body: Mapped[str | None] = field(default=None)\n"
+    more = """\
+    stars: Mapped[int] = field(default=3, ge=0)
+    body: Mapped[str | None] = field(default=None)
+    who: Mapped[str]
+"""
     number = abs(hash(folder))
     (folder / f"before_{number}.py").write_text(NOTES.format(more=""), encoding="utf-8")
     (folder / f"after_{number}.py").write_text(NOTES.format(more=more), encoding="utf-8")
@@ -66,8 +70,10 @@ def test_backfill_writes_the_default_where_it_is_missing(
     url = fresh_database(mongo_server)
     make(url, notes)
     at = ["--url", url, "--entities", f"after_{notes}:ENTITIES"]
-    assert dbkit.json("backfill", "Note", "body", *at, code=2)["message"].startswith("Note.body declares no")
+    refused = dbkit.json("backfill", "Note", "who", *at, code=2)
+    assert refused["message"] == "Note.who declares no default"
     assert dbkit.json("backfill", "Note", "stars", "--batch", "2", *at)["filled"] == 3
     assert dbkit.json("backfill", "Note", "stars", *at)["filled"] == 0
-    assert dbkit.json("backfill", "Note", "body", "--value", "none yet", *at)["filled"] == 3
+    assert dbkit.json("backfill", "Note", "body", *at)["filled"] == 3
+    assert dbkit.done("backfill", "notes", "who", "--value", "somebody", *at) == "filled 3\n"
     drop_database(mongo_server, url)

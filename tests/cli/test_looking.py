@@ -120,7 +120,11 @@ def test_shell_takes_ipython_where_it_is_installed(dbkit: Command, monkeypatch: 
     started: dict[str, Any] = {}
     fake = ModuleType("IPython")
     fake.__spec__ = ModuleSpec("IPython", None)
-    vars(fake)["start_ipython"] = lambda **given: started.update(given)
+
+    def start(argv: list[str], user_ns: dict[str, Any]) -> None:
+        started.update(argv=argv, user_ns=user_ns)
+
+    vars(fake)["start_ipython"] = start
     monkeypatch.setitem(sys.modules, "IPython", fake)
     said = dbkit.done("shell", "--url", "memory://", "--entities", dbkit.entities)
     assert "the store of User" in said
