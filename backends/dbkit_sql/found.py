@@ -16,7 +16,7 @@ __all__ = ["StoredColumn", "found_type"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
 _LAST_MICROSECOND = 86_399_999_999
-_JSON = ValueType(Kind.JSON)
+_JSON = ValueType(Kind.JSON, nullable=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class _Told:
         named = set[str]()
         for index in self.there.indexes:
             columns = tuple(name for name, _ in index.columns)
-            if index.name in declared or not columns or any(name in self.undeclared for name in columns):
+            if index.name in declared or not columns or any(self._goes(name) for name in columns):
                 continue
             kind, about = self._made_by_dbkit(index.name, columns)
             if kind is None:
@@ -148,9 +148,13 @@ class _Told:
                 field=field,
             )
         for name in self.shadows:
-            if name not in named:
+            if name not in named and not self._goes(name):
                 field = self.by_stored.get(name.removesuffix(shadow_name("")))
                 yield self._say("undeclared unique", f"{name} is not declared", stored=(name,), field=field)
+
+    def _goes(self, column: str) -> bool:
+        """Whether a column, or the field whose shadow it is, is not declared: what it is part of goes with it."""
+        return column.removesuffix(shadow_name("")) in self.undeclared
 
     def _made_by_dbkit(self, name: str, columns: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
         """Return what dbkit's naming says an index is, and of which columns."""

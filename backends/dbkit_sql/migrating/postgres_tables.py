@@ -112,7 +112,7 @@ class Table:
 
 def _text(text: str) -> Any:
     """Return SQL of our own making as an expression; its % is doubled where it is written."""
-    return sa.literal_column(text)
+    return cast("Any", sa.literal_column(text))
 
 
 class _Sink:
