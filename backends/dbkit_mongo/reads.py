@@ -27,6 +27,7 @@ from .compile import (
     match_stages,
     split,
 )
+from .errors import Doing
 from .rows import Codec, key_of
 from .templates import Fill, Hole, compile_template, text_of
 
@@ -181,6 +182,7 @@ class FindPlan:
     collections: tuple[str, ...]
     """All that it reads."""
     text: str
+    doing: Doing
     is_pipeline: bool
     fill: Fill
     """Builds the filter, or the pipeline."""
@@ -251,13 +253,14 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
             places.append(name)
         tree = [*stages, *level.take(), {"$project": project}]
         command = {"aggregate": entity.stored, "pipeline": tree}
-    total = None
+    text, total = text_of(command), None
     if query.total:
         total = compile_template([*match_stages(query.where, Level(codec, level.collections)), _COUNT])
     return FindPlan(
         entity=entity,
         collections=tuple(level.collections),
-        text=text_of(command),
+        text=text,
+        doing=Doing(text, entity),
         is_pipeline=not is_find,
         fill=compile_template(tree),
         sort=sort,

@@ -39,6 +39,7 @@ from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 
 from .compile import Condition, Level, all_conditions, bson_types, condition, hole, match_stages, split
+from .errors import WAITS, Doing
 from .reads import Shape, decisive, shape_of
 from .rows import Codec, key_of, row_template
 from .templates import Fill, Fixed, Hole, compile_template, text_of
@@ -462,6 +463,8 @@ class InsertPlan:
 
     entity: EntitySpec
     text: str
+    alone: Doing
+    """How it is done outside transactions."""
     fill: Fill
     """Builds the document from a row."""
     parents: Parents
@@ -471,7 +474,8 @@ def compile_insert(entity: EntitySpec, codec: Codec) -> InsertPlan:
     """Compile the insertion of rows."""
     document = row_template(entity, codec)
     text = text_of({"insert": entity.stored, "documents": [document]})
-    return InsertPlan(entity, text, compile_template(document), _row_parents(entity))
+    alone = Doing(text, entity, writes=True, within_s=WAITS)
+    return InsertPlan(entity, text, alone, compile_template(document), _row_parents(entity))
 
 
 def _row_parents(entity: EntitySpec) -> Parents:

@@ -57,6 +57,7 @@ class AsyncLink:
     """What a backend and its transactions share.
 
     Attributes:
+        plans: what is compiled, by shape.
         compilations: how many plans were compiled so far; a second call of the same shape adds none.
     """
 
@@ -76,7 +77,7 @@ class AsyncLink:
         self.gets: dict[int, FindPlan] = {}
         self.inserts: dict[int, InsertPlan] = {}
         self.shapes: dict[int, Shape] = {}
-        self._plans: dict[Any, Any] = {}
+        self.plans: dict[Any, Any] = {}
         self._known: set[str] = set()
         self._collections: dict[str, Any] = {}
         self._snapshots: dict[str, Any] = {}
@@ -143,7 +144,7 @@ class AsyncLink:
 
     def plan(self, query: Query) -> Any:
         """Return the kept plan of the query's shape, or None."""
-        return self._plans.get(query.shape)
+        return self.plans.get(query.shape)
 
     async def compile(
         self, query: Query, make: Callable[..., P], collections: Callable[[P], tuple[str, ...]], *args: Any
@@ -156,10 +157,10 @@ class AsyncLink:
         made = make(query.slotted(), self.codec, *args)
         self.compilations += 1
         await self.ensure(*collections(made))
-        if len(self._plans) >= PLANS_KEPT:
+        if len(self.plans) >= PLANS_KEPT:
             # Programs have fewer shapes; those that make new ones without end need no memory of them.
-            self._plans.clear()
-        self._plans[query.shape] = made
+            self.plans.clear()
+        self.plans[query.shape] = made
         return made
 
     async def insertion(self, entity: EntitySpec) -> InsertPlan:
@@ -185,6 +186,6 @@ class AsyncLink:
     def forget(self, *known: str) -> None:
         """Forget what is compiled and known: the collections have changed, *known* are there."""
         self._known = set(known)
-        self._plans.clear()
+        self.plans.clear()
         self.gets.clear()
         self.inserts.clear()

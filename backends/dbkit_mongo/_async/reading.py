@@ -78,7 +78,7 @@ class AsyncMongoReads:
             found = await self._documents(plan, (id,))
         else:
             one = await link.call(
-                Doing(plan.text, plan.entity),
+                plan.doing,
                 link.collection(plan.entity.stored).find_one,
                 plan.fill((id,)),
                 plan.projection,
@@ -88,11 +88,11 @@ class AsyncMongoReads:
         return plan.shape.instances(found)[0] if found else None
 
     async def find(self, query: Find) -> list[Any]:
-        plan = await self._find_plan(query)
+        plan: FindPlan = self.link.plans.get(query.shape) or await self._find_plan(query)
         return plan.shape.instances(await self._documents(plan, query.binds))
 
     async def page(self, query: Find) -> PageRows:
-        plan = await self._find_plan(query)
+        plan: FindPlan = self.link.plans.get(query.shape) or await self._find_plan(query)
         total: int | None = None
         if plan.total is None:
             documents = await self._documents(plan, query.binds)
@@ -112,9 +112,6 @@ class AsyncMongoReads:
         return documents, counted[0]["n"] if counted else 0
 
     async def _find_plan(self, query: Find) -> FindPlan:
-        plan: FindPlan | None = self.link.plan(query)
-        if plan is not None:
-            return plan
         return await self.link.compile(query, compile_find, _collections, self.link.shapes)
 
     async def _documents(self, plan: FindPlan, binds: tuple[Any, ...]) -> list[Document]:
@@ -122,24 +119,22 @@ class AsyncMongoReads:
         if plan.is_pipeline:
             joined = len(plan.collections) > 1
             return await self._aggregate(plan.entity, plan.text, plan.fill(binds), is_joined=joined)
-        limit = 0 if plan.limit is None else binds[plan.limit]
-        if plan.page is not None:
-            limit += 1
-        elif limit == 1:
-            limit = -1  # a single batch: the server keeps no cursor
-        return await link.call(
-            Doing(plan.text, plan.entity),
-            link.driver.find,
-            link.collection(plan.entity.stored),
-            plan.fill(binds),
-            plan.projection,
-            sort=plan.sort,
-            limit=limit,
-            skip=0 if plan.offset is None else binds[plan.offset],
-            # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
-            batch_size=limit + 1 if limit > 100 else 0,
-            session=self.session,
-        )
+        options: Document = {}
+        if plan.sort is not None:
+            options["sort"] = plan.sort
+        if plan.limit is not None:
+            limit = binds[plan.limit] + (plan.page is not None)
+            # A single batch needs no cursor. The first batch would hold 101 documents: of more than those, one more than
+            # the limit, so that no cursor stays open.
+            options["limit"] = limit if limit > 1 else -limit
+            if limit > 100:
+                options["batch_size"] = limit + 1
+        if plan.offset is not None:
+            options["skip"] = binds[plan.offset]
+        if self.session is not None:
+            options["session"] = self.session
+        on = link.collection(plan.entity.stored)
+        return await link.call(plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options)
 
     async def _aggregate(
         self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool

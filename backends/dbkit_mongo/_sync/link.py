@@ -58,6 +58,7 @@ class Link:
     """What a backend and its transactions share.
 
     Attributes:
+        plans: what is compiled, by shape.
         compilations: how many plans were compiled so far; a second call of the same shape adds none.
     """
 
@@ -77,7 +78,7 @@ class Link:
         self.gets: dict[int, FindPlan] = {}
         self.inserts: dict[int, InsertPlan] = {}
         self.shapes: dict[int, Shape] = {}
-        self._plans: dict[Any, Any] = {}
+        self.plans: dict[Any, Any] = {}
         self._known: set[str] = set()
         self._collections: dict[str, Any] = {}
         self._snapshots: dict[str, Any] = {}
@@ -144,7 +145,7 @@ class Link:
 
     def plan(self, query: Query) -> Any:
         """Return the kept plan of the query's shape, or None."""
-        return self._plans.get(query.shape)
+        return self.plans.get(query.shape)
 
     def compile(
         self, query: Query, make: Callable[..., P], collections: Callable[[P], tuple[str, ...]], *args: Any
@@ -157,10 +158,10 @@ class Link:
         made = make(query.slotted(), self.codec, *args)
         self.compilations += 1
         self.ensure(*collections(made))
-        if len(self._plans) >= PLANS_KEPT:
+        if len(self.plans) >= PLANS_KEPT:
             # Programs have fewer shapes; those that make new ones without end need no memory of them.
-            self._plans.clear()
-        self._plans[query.shape] = made
+            self.plans.clear()
+        self.plans[query.shape] = made
         return made
 
     def insertion(self, entity: EntitySpec) -> InsertPlan:
@@ -186,6 +187,6 @@ class Link:
     def forget(self, *known: str) -> None:
         """Forget what is compiled and known: the collections have changed, *known* are there."""
         self._known = set(known)
-        self._plans.clear()
+        self.plans.clear()
         self.gets.clear()
         self.inserts.clear()

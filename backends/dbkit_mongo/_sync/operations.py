@@ -83,7 +83,11 @@ class MongoOperations(MongoReads):
     def insert(self, query: Insert) -> None:
         plan = self.link.inserts.get(query.entity.token) or self.link.insertion(query.entity)
         row = query.row
-        if not self.in_transaction and any(row[bind] is not None for _, bind in plan.parents):
+        if (
+            plan.parents
+            and not self.in_transaction
+            and any(row[bind] is not None for _, bind in plan.parents)
+        ):
             self.atomically("create", lambda on: on.insert(query))
             return
         document = plan.fill(row)
@@ -99,19 +103,19 @@ class MongoOperations(MongoReads):
                 self._insert_alone(plan, document)
         except DuplicateKey as error:
             raise settled(self, error, plan.entity, document, None) from error.__cause__
-        refer(self, plan.entity, plan.parents, (row,))
+        if plan.parents:
+            refer(self, plan.entity, plan.parents, (row,))
 
     def _insert_alone(self, plan: InsertPlan, document: Document) -> None:
         link = self.link
-        doing = Doing(plan.text, plan.entity, True, False, WAITS)
         arguments = link.database, plan.entity.stored, document, link.lock_wait_ms
         try:
-            link.call(doing, link.driver.insert, *arguments)
+            link.call(plan.alone, link.driver.insert, *arguments)
         except Unavailable as error:
             # What the driver would do by itself for its `insert_one`: nothing was written, and there is a new primary.
             if not isinstance(error.__cause__, NotPrimaryError):
                 raise
-            link.call(doing, link.driver.insert, *arguments)
+            link.call(plan.alone, link.driver.insert, *arguments)
 
     def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
@@ -179,7 +183,7 @@ class MongoOperations(MongoReads):
             return condition_failed(entity.name)
         for name, within in plan.ranges.items():
             if self._first(entity, within(binds)) is None:
-                return out_of_range(name)
+                return out_of_range(entity.name, name)
         return Conflict(f"this {entity.name} was changed meanwhile")
 
     def _joined_ids(self, entity: EntitySpec, pipeline: list[Document]) -> list[Any]:
@@ -214,7 +218,11 @@ class MongoOperations(MongoReads):
         except DuplicateKey as error:
             raise settled(self, error, entity, assigned(update), None) from error.__cause__
         if result.matched_count != wanted:
-            raise out_of_range(plan.suspect) if plan.ranges else Conflict("rows were changed meanwhile")
+            raise (
+                out_of_range(entity.name, plan.suspect)
+                if plan.ranges
+                else Conflict("rows were changed meanwhile")
+            )
         refer(self, plan.entity, plan.parents, (binds,))
         return wanted
 

@@ -79,7 +79,7 @@ class MongoReads:
             found = self._documents(plan, (id,))
         else:
             one = link.call(
-                Doing(plan.text, plan.entity),
+                plan.doing,
                 link.collection(plan.entity.stored).find_one,
                 plan.fill((id,)),
                 plan.projection,
@@ -89,11 +89,11 @@ class MongoReads:
         return plan.shape.instances(found)[0] if found else None
 
     def find(self, query: Find) -> list[Any]:
-        plan = self._find_plan(query)
+        plan: FindPlan = self.link.plans.get(query.shape) or self._find_plan(query)
         return plan.shape.instances(self._documents(plan, query.binds))
 
     def page(self, query: Find) -> PageRows:
-        plan = self._find_plan(query)
+        plan: FindPlan = self.link.plans.get(query.shape) or self._find_plan(query)
         total: int | None = None
         if plan.total is None:
             documents = self._documents(plan, query.binds)
@@ -113,9 +113,6 @@ class MongoReads:
         return documents, counted[0]["n"] if counted else 0
 
     def _find_plan(self, query: Find) -> FindPlan:
-        plan: FindPlan | None = self.link.plan(query)
-        if plan is not None:
-            return plan
         return self.link.compile(query, compile_find, _collections, self.link.shapes)
 
     def _documents(self, plan: FindPlan, binds: tuple[Any, ...]) -> list[Document]:
@@ -123,24 +120,22 @@ class MongoReads:
         if plan.is_pipeline:
             joined = len(plan.collections) > 1
             return self._aggregate(plan.entity, plan.text, plan.fill(binds), is_joined=joined)
-        limit = 0 if plan.limit is None else binds[plan.limit]
-        if plan.page is not None:
-            limit += 1
-        elif limit == 1:
-            limit = -1  # a single batch: the server keeps no cursor
-        return link.call(
-            Doing(plan.text, plan.entity),
-            link.driver.find,
-            link.collection(plan.entity.stored),
-            plan.fill(binds),
-            plan.projection,
-            sort=plan.sort,
-            limit=limit,
-            skip=0 if plan.offset is None else binds[plan.offset],
-            # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
-            batch_size=limit + 1 if limit > 100 else 0,
-            session=self.session,
-        )
+        options: Document = {}
+        if plan.sort is not None:
+            options["sort"] = plan.sort
+        if plan.limit is not None:
+            limit = binds[plan.limit] + (plan.page is not None)
+            # A single batch needs no cursor. The first batch would hold 101 documents: of more than those, one more than
+            # the limit, so that no cursor stays open.
+            options["limit"] = limit if limit > 1 else -limit
+            if limit > 100:
+                options["batch_size"] = limit + 1
+        if plan.offset is not None:
+            options["skip"] = binds[plan.offset]
+        if self.session is not None:
+            options["session"] = self.session
+        on = link.collection(plan.entity.stored)
+        return link.call(plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options)
 
     def _aggregate(
         self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool
