@@ -65,9 +65,10 @@ def still_referenced(parent: str, child: str, field: str) -> ReferenceViolation:
     )
 
 
-def out_of_range(field: str | None) -> OutOfRange:
+def out_of_range(entity: str | None, field: str | None) -> OutOfRange:
     """A computed value does not fit; *field* is None where the store does not say which."""
-    return OutOfRange(f"the change would take {field or 'a value'} out of its declared bounds", field=field)
+    what = "a value" if entity is None or field is None else f"{entity}.{field}"
+    return OutOfRange(f"the change would take {what} out of its declared bounds", entity=entity, field=field)
 
 
 def row_too_large() -> TooLarge:

@@ -44,7 +44,7 @@ from dbkit.query import (
     Remove,
     StartsWith,
 )
-from dbkit.spec import Aggregate, EntitySpec, FieldSpec, GroupKey, GroupSpec
+from dbkit.spec import Aggregate, EntitySpec, GroupKey, GroupSpec
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType, exact_average
 
 __all__ = [
@@ -298,9 +298,9 @@ def changed(row: Row, changes: Iterable[Change], rows: Rows) -> dict[str, Any]:
 def _changed(row: Row, change: Change, rows: Rows) -> Any:
     field = change.field
     if isinstance(change, Assign):
-        value = _computed(change.expression, field, row, rows)
+        value = _computed(change.expression, change, row, rows)
         # A literal passed the field's own validation when the change was made.
-        return value if isinstance(change.expression, Constant) else _within_bounds(value, field)
+        return value if isinstance(change.expression, Constant) else _within_bounds(value, change)
     assert isinstance(change, Append)
     assert field.type.element is not None
     elements: list[Any] | None = row[field.stored]
@@ -309,51 +309,52 @@ def _changed(row: Row, change: Change, rows: Rows) -> Any:
         return None if elements is None else [item for item in elements if not same(item, element)]
     longer = [*(elements or ()), element]
     if field.type.max_length is not None and len(longer) > field.type.max_length:
-        raise out_of_range(field.name)
+        raise out_of_range(change.root.name, change.field.name)
     return longer
 
 
-def _computed(expression: Expression, field: FieldSpec, row: Row, rows: Rows) -> Any:
+def _computed(expression: Expression, change: Change, row: Row, rows: Rows) -> Any:
     match expression:
         case Constant():
             return encode(expression.value, expression.type)
         case FieldValue():
             return value_of(expression.path)(row, rows)
         case Arithmetic():
-            left = _computed(expression.left, field, row, rows)
-            right = _computed(expression.right, field, row, rows)
+            left = _computed(expression.left, change, row, rows)
+            right = _computed(expression.right, change, row, rows)
             if left is None or right is None:
                 return None
             operate = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}[expression.op]
             with localcontext(_EXACT):
-                return _on_the_way(operate(left, right), expression.type, field)
+                return _on_the_way(operate(left, right), expression.type, change)
         case _:
             raise AssertionError(type(expression))
 
 
-def _on_the_way(value: Any, type: ValueType, field: FieldSpec) -> Any:
+def _on_the_way(value: Any, type: ValueType, change: Change) -> Any:
     """Return a result of arithmetic in canonical form; it must fit into 64 bits, a Decimal as the scaled int."""
     if type.kind is Kind.FLOAT:
         if not math.isfinite(value):
-            raise out_of_range(field.name)
+            raise out_of_range(change.root.name, change.field.name)
         return value + 0.0
     scaled = int(value * type.scale) if type.kind is Kind.DECIMAL else value
     if not INT_MIN <= scaled <= INT_MAX:
-        raise out_of_range(field.name)
+        raise out_of_range(change.root.name, change.field.name)
     return Decimal(scaled).scaleb(-type.decimal_places) if type.kind is Kind.DECIMAL else value
 
 
-def _within_bounds(value: Any, field: FieldSpec) -> Any:
+def _within_bounds(value: Any, change: Change) -> Any:
+    field = change.field
     if value is None:
         if not field.type.nullable:
-            raise out_of_range(field.name)
+            raise out_of_range(change.root.name, change.field.name)
         return None
     if field.type.kind is Kind.DECIMAL:
         value = Decimal(value).quantize(Decimal(1).scaleb(-field.type.decimal_places), context=_EXACT)
     if field.type.kind.is_number:
         low, high = field.type.bounds
         if not low <= value <= high:
-            raise out_of_range(field.name)
+            raise out_of_range(change.root.name, change.field.name)
     return value
 
 

@@ -180,7 +180,12 @@ def check(constraint: Constraint | None, verb: Verb) -> DbkitError:
     """Return the error for a CHECK: a row that grew too large, or a computed value outside its bounds."""
     if constraint is not None and constraint.kind == "size":
         return answers.row_too_large()
-    return answers.out_of_range(constraint.field if constraint is not None else verb.computed)
+    return _beyond(verb, None if constraint is None else constraint.field)
+
+
+def _beyond(verb: Verb, field: str | None) -> DbkitError:
+    entity = None if verb.entity is None else verb.entity.name
+    return answers.out_of_range(entity, field or verb.computed)
 
 
 def missing_table(name: str | None) -> ConfigurationError:
@@ -208,7 +213,7 @@ def lost(verb: Verb) -> DbkitError:
 
 
 def _out_of_range(case: Case) -> DbkitError:
-    return answers.out_of_range(case.verb.computed)
+    return _beyond(case.verb, None)
 
 
 def _drifted(case: Case) -> DbkitError:
@@ -237,7 +242,7 @@ def _missing_relation(case: Case) -> DbkitError:
 
 
 def _not_null(case: Case) -> DbkitError:
-    return answers.out_of_range(_declared(case.verb, case.failure.column) or case.verb.computed)
+    return _beyond(case.verb, _declared(case.verb, case.failure.column))
 
 
 def _declared(verb: Verb, stored: str | None) -> str | None:
@@ -360,7 +365,7 @@ def _sqlite_column(case: Case) -> DbkitError:
     """`NOT NULL constraint failed: t.c`, and `cannot store TEXT value in INTEGER column t.c`."""
     found = _COLUMN.search(case.failure.message)
     stored = found[1] if found else _named(case.failure).rpartition(".")[2]
-    return answers.out_of_range(_declared(case.verb, stored) or case.verb.computed)
+    return _beyond(case.verb, _declared(case.verb, stored))
 
 
 _RESULT_CODES: Mapping[int, Translate] = {

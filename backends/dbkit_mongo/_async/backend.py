@@ -243,7 +243,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
         if plan.out_of_range is not None and await self._aggregate(
             plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
         ):
-            raise out_of_range(plan.suspect)
+            raise out_of_range(plan.entity.name, plan.suspect)
         return plan.shape.instances(await self._claim(plan, binds))
 
     async def _claim(self, plan: ClaimPlan, binds: tuple[Any, ...]) -> list[dict[str, Any]]:

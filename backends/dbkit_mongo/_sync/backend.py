@@ -244,7 +244,7 @@ class MongoBackend(MongoOperations):
         if plan.out_of_range is not None and self._aggregate(
             plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
         ):
-            raise out_of_range(plan.suspect)
+            raise out_of_range(plan.entity.name, plan.suspect)
         return plan.shape.instances(self._claim(plan, binds))
 
     def _claim(self, plan: ClaimPlan, binds: tuple[Any, ...]) -> list[dict[str, Any]]:
