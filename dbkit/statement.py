@@ -35,7 +35,7 @@ class Plan:
     indexes: tuple[str, ...]
     """The indexes that the planner chose, in the plan's order."""
     examined: int | None
-    """Rows or documents that were looked at, where the server says so."""
+    """Rows or documents that were looked at; PostgreSQL and MongoDB run the read to tell it. None where the store does not say."""
     sorted_in_memory: bool | None
     """Whether rows are sorted after they were read, as no index has the order; None where the store does not say."""
     scans: tuple[str, ...] = ()

@@ -118,6 +118,18 @@ def test_what_no_index_serves_is_said(db: Database) -> None:
     assert plan.scans == ("posts",)
 
 
+def test_what_was_looked_at_is_counted_where_the_server_runs_the_read(db: Database) -> None:
+    posts = db.store(Post).explain()
+    plans = [
+        posts.count(Post.title.contains("9")),
+        posts.find(Post.user_id == UUID(int=3), limit=5),
+        db.store(User).explain().find(User.name == "u0007"),
+        db.store(User).explain().find(User.name == "nobody"),
+    ]
+    counts = [None] * 4 if db.server.name == "SQLite" else [6_000, 5, 1, 0]
+    assert [plan.examined for plan in plans] == counts
+
+
 def test_sqlite_plans_are_read() -> None:
     rows = [
         (2, 0, 0, "SCAN t USING COVERING INDEX ix_t__a"),
@@ -135,19 +147,33 @@ def test_sqlite_plans_are_read() -> None:
 
 
 def test_postgres_plans_are_read() -> None:
-    answer = [
+    answer: list[dict[str, Any]] = [
         {
             "Plan": {
                 "Node Type": "Incremental Sort",
                 "Plans": [
                     {
                         "Node Type": "Bitmap Heap Scan",
-                        "Plans": [{"Node Type": "Bitmap Index Scan", "Index Name": "i"}],
+                        "Relation Name": "s",
+                        "Actual Rows": 1.5,
+                        "Actual Loops": 4,
+                        "Rows Removed by Index Recheck": 2.25,
+                        "Plans": [{"Node Type": "Bitmap Index Scan", "Index Name": "i", "Actual Rows": 9}],
                     },
-                    {"Node Type": "Seq Scan", "Relation Name": "t"},
+                    {
+                        "Node Type": "Seq Scan",
+                        "Relation Name": "t",
+                        "Actual Rows": 3,
+                        "Actual Loops": 1,
+                        "Rows Removed by Filter": 7,
+                    },
+                    {"Node Type": "Index Scan", "Relation Name": "u", "Actual Rows": 0, "Actual Loops": 0},
                 ],
             }
         }
     ]
     plan = postgres_plan("SELECT", answer)
     assert (plan.indexes, plan.scans, plan.sorted_in_memory) == (("i",), ("t",), False)
+    assert plan.examined == 25
+    del answer[0]["Plan"]["Plans"][1]["Actual Loops"]
+    assert postgres_plan("SELECT", answer).examined is None

@@ -37,7 +37,7 @@ from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
 from ..errors import Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
-from ..plans import postgres_plan
+from ..plans import POSTGRES_EXPLAIN, postgres_plan
 from ..settings import PostgresSettings, postgres_settings
 from ..writes import BulkPlan
 from .backend import AsyncSqlBackend, AsyncSqlTransaction
@@ -295,7 +295,7 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
     async def explained(
         self, connection: AsyncPostgresConnection, text: Text, binds: tuple[Any, ...]
     ) -> Plan:
-        ((answer,),) = await connection.rows(f"EXPLAIN (FORMAT JSON) {text.text}", text.fill(binds))
+        ((answer,),) = await connection.rows(f"{POSTGRES_EXPLAIN} {text.text}", text.fill(binds))
         return postgres_plan(text.text, answer)
 
     async def begin(self, *, read_only: bool, isolation: Isolation) -> AsyncPostgresTransaction:

@@ -38,7 +38,7 @@ from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
 from ..errors import Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
-from ..plans import postgres_plan
+from ..plans import POSTGRES_EXPLAIN, postgres_plan
 from ..settings import PostgresSettings, postgres_settings
 from ..writes import BulkPlan
 from .backend import SqlBackend, SqlTransaction
@@ -296,7 +296,7 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
     def explained(
         self, connection: PostgresConnection, text: Text, binds: tuple[Any, ...]
     ) -> Plan:
-        ((answer,),) = connection.rows(f"EXPLAIN (FORMAT JSON) {text.text}", text.fill(binds))
+        ((answer,),) = connection.rows(f"{POSTGRES_EXPLAIN} {text.text}", text.fill(binds))
         return postgres_plan(text.text, answer)
 
     def begin(self, *, read_only: bool, isolation: Isolation) -> PostgresTransaction:
