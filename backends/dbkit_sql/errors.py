@@ -264,7 +264,8 @@ _SQLSTATES: Mapping[str, Translate] = {
     "23514": lambda c: check(c.constraint, c.verb),
     "23502": _not_null,
     "22003": _out_of_range,
-    # Longer than varchar(n), in a table that dbkit did not make.
+    # By `Dialect.refused`, and longer than varchar(n): in a table that dbkit did not make.
+    "22012": _out_of_range,
     "22001": _out_of_range,
     "54000": lambda _: TooLarge("a value is too long for its index"),
     "40001": _conflict,
@@ -396,6 +397,9 @@ def sqlite_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
     if translate is not None:
         return translate(Case(failure, verb, tables))
     # The plain "SQL logic error" has no extended code.
+    if verb.changes and "malformed JSON" in failure.message:
+        # By `Dialect.refused`.
+        return _out_of_range(Case(failure, verb, tables))
     table = _NO_TABLE.search(failure.message)
     if table is not None:
         return missing_table(table[1])

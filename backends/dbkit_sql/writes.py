@@ -28,7 +28,7 @@ from dbkit.query import (
     Upsert,
 )
 from dbkit.spec import EntitySpec, FieldSpec
-from dbkit.values import Kind
+from dbkit.values import Kind, ValueType
 
 from .binds import Binds, Raw, Text
 from .codecs import Codec
@@ -298,17 +298,25 @@ def _changed(scope: Scope, column: Expr, change: Change) -> Expr:
         case Assign(expression=Constant(value=slot)):
             return scope.binds.one(slot, dialect.encoder(type), nullable=type.nullable)
         case Assign(expression=FieldValue(path=path)):
-            return scope.place(path).expr
+            return _kept(scope, scope.place(path).expr, type)
         case Assign(expression=expression):
-            return dialect.result(_number(scope, expression), type)
+            return _kept(scope, dialect.result(_number(scope, expression), type), type)
         case Remove():
             assert type.element is not None
             return dialect.removed(scope.binds, column, type.element, change.value)
         case Append():
             assert type.element is not None
-            return dialect.appended(scope.binds, column, type.element, change.value)
+            return _kept(scope, dialect.appended(scope.binds, column, type.element, change.value), type)
         case _:
             raise AssertionError(change)
+
+
+def _kept(scope: Scope, computed: Expr, type: ValueType) -> Expr:
+    """Return a computed value that stays inside its declared bounds: the CHECKs of dbkit's own tables see to it there."""
+    if scope.entity.managed:
+        return computed
+    bad = scope.dialect.outside(computed, type)
+    return computed if bad is None else scope.dialect.refused(computed, bad, type)
 
 
 def _number(scope: Scope, expression: Expression) -> Number:

@@ -55,7 +55,9 @@ def test_documents_that_lack_the_field_are_filled(mongo_url: str, people: Any) -
     people.insert_many([{"_id": 7}, {"_id": 8}, {"_id": bson.ObjectId()}])
     told: list[tuple[int, int]] = []
     with connect(mongo_url, entities=[Person, Other]) as db:
-        assert db.backfill(Person, Person.bio, "new", batch=3, progress=lambda a, b: told.append((a, b))) == 10
+        assert (
+            db.backfill(Person, Person.bio, "new", batch=3, progress=lambda a, b: told.append((a, b))) == 10
+        )
         assert told[-1] == (10, 10)
         assert [done for done, _ in told] == sorted(done for done, _ in told)
         assert all(total == 10 for _, total in told)

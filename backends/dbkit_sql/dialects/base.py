@@ -193,6 +193,29 @@ class Dialect(ABC):
     def result(self, number: Number, type: ValueType) -> Expr:
         """Return what is assigned to a column of *type*: the statement fails where a guard holds."""
 
+    @abstractmethod
+    def bound(self, type: ValueType, value: Any) -> str:
+        """Return a declared bound as it stands in SQL."""
+
+    @abstractmethod
+    def refused(self, expr: Expr, bad: Expr, type: ValueType) -> Expr:
+        """Return *expr*; the statement fails where *bad* holds. For tables whose own CHECKs are not dbkit's."""
+
+    def outside(self, expr: Expr, type: ValueType) -> Expr | None:
+        """Return the condition that a computed value has left the declared bounds, None where there are none."""
+        if type.choices is not None:
+            return None
+        if type.kind.is_number:
+            low, high = (literal(self.bound(type, value)) for value in type.bounds)
+            return sa.or_(expr < low, expr > high)
+        if type.max_length is None:
+            return None
+        return self.length(expr, type) > literal(str(type.max_length))
+
+    @abstractmethod
+    def length(self, expr: Expr, type: ValueType) -> Expr:
+        """Return the length of a text, of bytes or of a list."""
+
     def number_encoder(self, type: ValueType) -> Codec:
         """Return the encoder of a constant operand."""
         return self.encoder(type)

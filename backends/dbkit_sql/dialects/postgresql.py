@@ -257,6 +257,26 @@ class PostgresDialect(Dialect):
         # Adding zero makes -0.0 0.0.
         return number.expr + literal("'0'::float8") if type.kind is Kind.FLOAT else number.expr
 
+    def bound(self, type: ValueType, value: Any) -> str:
+        if type.kind is Kind.FLOAT:
+            return f"'{float(value)!r}'::float8"
+        return f"{value:f}" if type.kind is Kind.DECIMAL else str(value)
+
+    def refused(self, expr: Expr, bad: Expr, type: ValueType) -> Expr:
+        # Division by zero, and only there: what is constant would fail when the statement is planned.
+        one = literal("1") / sa.case((bad, literal("0")), else_=literal("1"))
+        if type.kind.is_number:
+            return Grouping(expr) * one
+        if type.kind in (Kind.TEXT, Kind.BYTES):
+            return sa.func.substr(expr, one, type_=RAW)
+        return sa.case((one == literal("1"), expr))
+
+    def length(self, expr: Expr, type: ValueType) -> Expr:
+        if type.kind in _JSON:
+            return sa.func.jsonb_array_length(expr, type_=RAW)
+        name = sa.func.char_length if type.kind is Kind.TEXT else sa.func.octet_length
+        return name(expr, type_=RAW)
+
     def number_encoder(self, type: ValueType) -> Codec:
         return codecs.to_scaled(type.decimal_places) if type.kind is Kind.DECIMAL else self.encoder(type)
 

@@ -274,6 +274,20 @@ class SqliteDialect(Dialect):
         # Expressions cannot raise errors here; a text in a number's column of a STRICT table is one.
         return sa.case((sa.or_(*number.guards), literal("'out of range'")), else_=made)
 
+    def bound(self, type: ValueType, value: Any) -> str:
+        if type.kind is Kind.FLOAT:
+            return repr(float(value))
+        return str(codecs.to_scaled(type.decimal_places)(value) if type.kind is Kind.DECIMAL else value)
+
+    def refused(self, expr: Expr, bad: Expr, type: ValueType) -> Expr:
+        del type
+        # The one function that fails by what it is given; also where a table is not STRICT, and would keep the text of
+        # `result`, which is greater than every number (https://www.sqlite.org/datatype3.html#sort_order).
+        return sa.case((bad, sa.func.json(expr.op("||")(literal("'!'")), type_=RAW)), else_=expr)
+
+    def length(self, expr: Expr, type: ValueType) -> Expr:
+        return (sa.func.json_array_length if type.kind is Kind.LIST else sa.func.length)(expr, type_=RAW)
+
     def number_type(self, type: ValueType) -> str:
         return "REAL" if type.kind is Kind.FLOAT else "INTEGER"
 
