@@ -334,6 +334,9 @@ class Inspection:
 
             made.append((f"SELECT {figures} FROM {self._rows()} AS r", tell))  # noqa: S608
         made += [(query, _first(told)) for query, told in self._questions]
+        if self._dialect.core.paramstyle == "format":
+            # A choice may hold a %, which the driver would take for a parameter.
+            made = [(query.replace("%", "%%"), told) for query, told in made]
         return made
 
     def _rows(self) -> str:

@@ -69,6 +69,7 @@ INSERT INTO shop.orders (customer_id, seller_id, number, year) VALUES (1, 1, 1, 
 class State(Enum):
     ACTIVE = "active"
     GONE = "gone"
+    HALF = "50 %s, or 50% of 'it'"
 
 
 class Customer(Record[int], name="shop.customers", managed=False):
