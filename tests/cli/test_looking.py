@@ -39,11 +39,15 @@ def test_doctor_says_who_answers_and_what_it_keeps(dbkit: Command, url: str) -> 
         assert name in text
 
 
-def test_doctor_names_what_the_entities_need_and_the_store_has_not(
-    dbkit: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = dbkit.json("doctor", "--url", "memory://x:1", "--entities", dbkit.entities, code=2)
-    assert found["error"] == "BadURL"
+def test_doctor_says_what_the_entities_need_and_the_store_has_not(dbkit: Command) -> None:
+    at = ["--url", "mongomock://localhost/x", "--entities", dbkit.entities]
+    found = dbkit.json("doctor", *at, code=1)
+    assert len(found["problems"]) == 1
+    assert "Post.user_id is a checked reference" in found["problems"][0]
+    assert found["features_are"] == "probed"
+    text = dbkit.done("doctor", *at, code=1)
+    assert "no   checked_references" in text
+    assert "! Post.user_id is a checked reference" in text
 
 
 def test_doctor_without_a_url_says_what_is_installed(dbkit: Command) -> None:
