@@ -12,7 +12,7 @@ from dbkit.values import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS, Kind, ValueType
 
 from .schema import Tables
 
-__all__ = ["StoredColumn", "found_type"]
+__all__ = ["StoredColumn", "found_form", "found_type"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
 _LAST_MICROSECOND = 86_399_999_999
@@ -46,6 +46,12 @@ def found_type(tables: Tables, entity: EntitySpec, column: StoredColumn) -> Valu
             return candidate
     # A check of dbkit's that no candidate explains is about what a catalogue does not show, such as a nested model.
     return None if own or not candidates else candidates[-1]
+
+
+def found_form(tables: Tables, column: StoredColumn) -> ValueType | None:
+    """Return whether a column holds lists or dicts (nested models among them), where more cannot be told."""
+    forms = [c for c in _candidates(tables, column) if c.kind in (Kind.LIST, Kind.DICT)]
+    return forms[-1] if forms else None
 
 
 def _candidates(tables: Tables, column: StoredColumn) -> Iterator[ValueType]:

@@ -23,6 +23,7 @@ __all__ = [
     "BATCH",
     "Converted",
     "converted",
+    "declared",
     "duplicates_sql",
     "encoded",
     "instances",
@@ -164,9 +165,15 @@ def _by_id(
 # -- judging -----------------------------------------------------------------------------------------------------------
 
 
-def duplicates_sql(tables: Tables, entity: EntitySpec, fields: tuple[FieldSpec, ...]) -> str:
+def declared(entity: EntitySpec, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the fields behind columns; that of the field for a shadow."""
+    names = {f.stored: f.shadow_of or f.name for f in entity.columns}
+    return tuple(names.get(column, column) for column in columns)
+
+
+def duplicates_sql(tables: Tables, entity: EntitySpec, names: tuple[str, ...]) -> str:
     """Return the statement that counts the rows too many of each value of a key."""
-    columns = [tables.quoted(f.stored) for f in fields]
+    columns = [tables.quoted(name) for name in names]
     some = " AND ".join(f"{column} IS NOT NULL" for column in columns)
     listed = ", ".join(columns)
     return (

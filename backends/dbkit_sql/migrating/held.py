@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from dbkit._sync.executor import Autocommit, Executor, InTransaction
 from dbkit._sync.pool import Pool
@@ -24,6 +24,8 @@ __all__ = ["HeldStores", "OnePool"]
 
 E = TypeVar("E", bound="Record[Any]")
 C = TypeVar("C", bound=Connection)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class OnePool(Pool[C]):
@@ -66,9 +68,16 @@ class _HeldTransaction(SqlTransaction[C]):
 class _Unhurried(InTransaction):
     """A migration takes as long as it takes."""
 
-    def __init__(self, backend: Any, transaction: Any) -> None:
+    def __init__(self, backend: Any, transaction: Any, before: Callable[[], None]) -> None:
         super().__init__(backend, transaction, read_only=False)
         self._deadline = inf
+        self._before = before
+
+    def write(
+        self, operation: str, entity: str | None, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        self._before()
+        return super().write(operation, entity, call, *args, **kwargs)
 
 
 class HeldStores(Generic[C]):
@@ -82,6 +91,7 @@ class HeldStores(Generic[C]):
         *,
         doom: Callable[[], None] | None,
         before: Callable[[EntitySpec], None],
+        before_write: Callable[[], None],
     ) -> None:
         self._schema = schema
         self._before = before
@@ -91,7 +101,7 @@ class HeldStores(Generic[C]):
             self._operations, self._executor = backend, Autocommit(cast("Any", backend))
         else:
             self._operations = _HeldTransaction(backend, connection, doom)
-            self._executor = _Unhurried(backend, self._operations)
+            self._executor = _Unhurried(backend, self._operations, before_write)
         self._cursors = Cursors(None)
 
     def store(self, entity: type[E]) -> Store[E]:

@@ -12,7 +12,7 @@ import psycopg
 from dbkit.concurrency import sleep
 from dbkit.errors import DbkitError, Locked, Unavailable, Unsupported
 from dbkit.migrations.differences import Difference
-from dbkit.migrations.operations import AddIndex, DropIndex, Operation, SetValidator
+from dbkit.migrations.operations import AddIndex, AddReference, DropIndex, Operation, SetValidator
 from dbkit.migrations.state import STATE_NAME
 from dbkit.migrations.store import Rendered
 from dbkit.options import Options
@@ -117,9 +117,12 @@ class PostgresMigrationStore(SqlMigrationStore[PostgresConnection]):
         return None if failure is None else postgres_error(failure, verb, tables)
 
     def _refused(self, error: BaseException) -> str | None:
-        # Class 42 is about the text: syntax, names, rights. Its words hold no stored value.
+        # Class 42 is about the text: syntax, names, rights; 2B about what depends on what is dropped; 0A about what cannot
+        # be done at all. Their words hold no stored value.
         failure = postgres_failure(error)
-        return failure.message if failure is not None and str(failure.code).startswith("42") else None
+        return (
+            failure.message if failure is not None and str(failure.code)[:2] in ("42", "2B", "0A") else None
+        )
 
     def _has_table(self, stored: str) -> bool:
         name = f'"{stored}"' if stored == STATE_NAME else self._names.quoted_table(stored)
@@ -146,7 +149,7 @@ class PostgresMigrationStore(SqlMigrationStore[PostgresConnection]):
             )
         tables = PostgresTables(self._connection, self._main.dialect)
         self._known.clear()
-        return PostgresOperations(tables, again=again).apply(operation)
+        return PostgresOperations(tables, again=again, gentle=self._open is None).apply(operation)
 
     def _index_concurrently(self, operation: AddIndex | DropIndex) -> None:
         tables = PostgresTables(self._connection, self._main.dialect)
@@ -165,6 +168,13 @@ class PostgresMigrationStore(SqlMigrationStore[PostgresConnection]):
             with self._told(entity):
                 self._connection.change(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
             self._locked.add(entity.stored)
+
+    def _before_write(self) -> None:
+        pass
+
+    def _is_gentle(self, operation: Operation) -> bool:
+        # Both tables are locked for a moment only; the rows are looked at beside writers (the manual, ALTER TABLE).
+        return isinstance(operation, AddReference)
 
     def _compared(self, schema: Schema) -> list[Difference]:
         tables = Tables(self._main.dialect, schema)

@@ -25,7 +25,7 @@ from dbkit.migrations.operations import (
 from dbkit.spec import EntitySpec, FieldSpec, UniqueKey
 from dbkit.values import ValueType, casefold_key
 
-from ..found import StoredColumn, found_type
+from ..found import StoredColumn, found_form, found_type
 from ..schema import Tables
 from . import data, refusals
 from .postgres_tables import Index, PostgresTables, Table
@@ -36,11 +36,12 @@ FILL = "_dbkit_fill"
 
 
 class PostgresOperations:
-    """Schema operations; with *again*, what is done already is left as it is."""
+    """Schema operations; with *again*, what is done already is left as it is; *gentle*: each statement commits by itself."""
 
-    def __init__(self, tables: PostgresTables, *, again: bool) -> None:
+    def __init__(self, tables: PostgresTables, *, again: bool, gentle: bool = False) -> None:
         self._t = tables
         self._again = again
+        self._gentle = gentle
 
     def apply(self, operation: Operation) -> int:
         """Do one; return how many rows it rewrote."""
@@ -101,8 +102,18 @@ class PostgresOperations:
             raise refusals.absent(
                 f"table {reference.target.stored!r}, to which {entity.name}.{f.name} refers,"
             )
-        self._t.send(tables.reference(entity, name))
+        statement = tables.reference(entity, name)
         table.references[name] = f.stored
+        if self._gentle:
+            self._t.send(f"{statement} NOT VALID")
+            self._validate(table, name)
+        else:
+            self._t.send(statement)
+
+    def _validate(self, table: Table, constraint: str) -> None:
+        """Look at the rows that are there; one that is valid already is not looked at again."""
+        place = self._t.quoted_table(table.stored)
+        self._t.send(f"ALTER TABLE {place} VALIDATE CONSTRAINT {self._t.quoted(constraint)}")
 
     def _make_namespace(self, tables: Tables, entity: EntitySpec) -> None:
         namespace = tables.namespace(entity)
@@ -259,7 +270,8 @@ class PostgresOperations:
         if not self._reads:
             return
         for key in keys:
-            if found := self._t.number(data.duplicates_sql(tables, entity, key.fields)):
+            columns = tuple(f.stored for f in key.fields)
+            if found := self._t.number(data.duplicates_sql(tables, entity, columns)):
                 raise refusals.duplicates(entity, key.names, found)
 
     def _index_all(self, tables: Tables, entity: EntitySpec, table: Table) -> None:
@@ -357,13 +369,15 @@ class PostgresOperations:
         if shadow is not None and shadow.stored not in table.columns:
             shadow = None
         changed = [f] if shadow is None else [f, shadow]
-        if self._is_retyped(tables, entity, table, changed):
+        if self._is_retyped(tables, entity, table, changed) and (op.using is None or self._again):
+            # An Enum's or a Literal's values stand in no table.
+            self._no_misfits(op, data.Converted(self._t.quoted(f.stored)))
             return 0
         type = self._t.dialect.column_type(f.type)
         is_other = table.columns[f.stored][0] != type
         if f.stored in table.keys and (is_other or op.using is not None) and (by := self._t.referring(table)):
             raise refusals.still_referenced(f"{entity.stored}.{f.stored}", ", ".join(by))
-        found = op.found.type if op.found is not None else self._found(tables, entity, table, f)
+        found = op.found.type if op.found is not None else self._found(op, tables, table)
         self._no_nulls(op)
         change: data.Converted | None = None
         if op.using is None:
@@ -375,12 +389,16 @@ class PostgresOperations:
         else:
             known = data.need_known(entity, f, found)
             self._fill(op, tables, table, shadow, known)
-        loose = self._loosen(table, changed)
+        loose = self._loosen(table, changed, moves=op.using is not None)
         rows = self._used(op, table, shadow) if change is None else self._converted(op, table, change)
         rows += self._default(op, table, shadow)
         self._finish(tables, entity, table, changed)
         for name, index in loose:
             index.columns = [(column, not table.columns[column][1]) for column, _ in index.columns]
+            if index.is_unique and self._reads:
+                names = tuple(column for column, _ in index.columns)
+                if twice := self._t.number(data.duplicates_sql(tables, entity, names)):
+                    raise refusals.duplicates(entity, data.declared(entity, names), twice)
             self._t.create_index(table, name, index)
         return rows
 
@@ -400,11 +418,14 @@ class PostgresOperations:
                 return False
         return True
 
-    def _found(self, tables: Tables, entity: EntitySpec, table: Table, f: FieldSpec) -> ValueType | None:
-        type, not_null = table.columns[f.stored]
-        checks = tuple((name, table.checks[name][0]) for name in table.own_checks(f.stored))
-        column = StoredColumn(f.stored, type.partition(" COLLATE")[0], not not_null, checks)
-        return found_type(tables, entity, column)
+    def _found(self, op: RetypeField, tables: Tables, table: Table) -> ValueType | None:
+        name = op.field.stored
+        type, not_null = table.columns[name]
+        checks = tuple((check, table.checks[check][0]) for check in table.own_checks(name))
+        column = StoredColumn(name, type.partition(" COLLATE")[0], not not_null, checks)
+        found = found_type(tables, op.entity, column)
+        # Whether each stored value fits is looked at, so their form is enough.
+        return found_form(tables, column) if found is None and op.using is None else found
 
     def _no_nulls(self, op: RetypeField) -> None:
         if op.field.type.nullable or op.default is not None or not self._reads:
@@ -452,17 +473,18 @@ class PostgresOperations:
         made = self._values(f, shadow, value)
         return (made[0], None) if len(made) == 1 else (made[0], made[1])
 
-    def _loosen(self, table: Table, columns: list[FieldSpec]) -> list[tuple[str, Index]]:
+    def _loosen(self, table: Table, columns: list[FieldSpec], *, moves: bool) -> list[tuple[str, Index]]:
         """Remove what restricts the columns as they were; return the indexes that are to be made again.
 
-        An index has null first where its column can be null, and so changes with that.
+        An index has null first where its column can be null, and so changes with that. Where values *move*, a unique one
+        would find the new value of one row taken by the old one of another.
         """
         self._t.resize(table, without=[f.stored for f in columns])
         loose: list[tuple[str, Index]] = []
         for f in columns:
             for name in table.own_checks(f.stored):
                 self._t.drop_constraint(table, name)
-            if table.columns[f.stored][1] is not f.type.nullable:
+            if table.columns[f.stored][1] is not f.type.nullable and not moves:
                 continue
             for name, index in list(table.indexes.items()):
                 about = any(column == f.stored for column, _ in index.columns)
@@ -598,6 +620,8 @@ class PostgresOperations:
         table = self._t.need(op.entity.stored)
         name = self._t.named("fk", op.entity.stored, op.field.stored)
         if name in table.references:
+            if self._gentle:
+                self._validate(table, name)
             return self._done(f"the reference {op.entity.stored}.{op.field.stored}")
         self._refer_checked(self._tables(op.entity), op.entity, op.field, table)
         return 0

@@ -176,7 +176,13 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
         with self._within("step"):
             self._operated(operation, again=True)
 
+    def _is_gentle(self, operation: Operation) -> bool:
+        return False
+
     def _before_store(self, entity: EntitySpec) -> None:
+        pass
+
+    def _before_write(self) -> None:
         if self._open == "step":
             self._act()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from dbkit.migrations.operations import (
@@ -27,7 +28,7 @@ from dbkit.spec import EntitySpec, FieldSpec, UniqueKey
 from dbkit.values import ValueType, casefold_key
 
 from ..drift import sqlite_table
-from ..found import found_type
+from ..found import StoredColumn, found_form, found_type
 from ..schema import Tables
 from . import data, refusals
 from .parts import Definition, index_columns, mentions, renamed_index
@@ -211,14 +212,18 @@ class SqliteOperations:
         if not self._reads:
             return
         for key in keys:
-            if found := self._t.number(data.duplicates_sql(tables, entity, key.fields)):
-                raise refusals.duplicates(entity, key.names, found)
+            self._unique(tables, entity, [f.stored for f in key.fields])
         if f is not None and f.reference is not None and f.reference.check:
             parent = f.reference.target.stored
             if self._t.find(parent) is None:
                 raise refusals.absent(f"table {parent!r}, to which {entity.name}.{f.name} refers,")
             if found := self._t.number(data.orphans_sql(tables, entity, f)):
                 raise refusals.orphans(entity.stored, f.name, parent, found, entity=entity.name)
+
+    def _unique(self, tables: Tables, entity: EntitySpec, columns: list[str]) -> None:
+        names = tuple(columns)
+        if self._reads and (found := self._t.number(data.duplicates_sql(tables, entity, names))):
+            raise refusals.duplicates(entity, data.declared(entity, names), found)
 
     def _drop_field(self, op: DropField) -> int:
         table = op.collection
@@ -300,12 +305,13 @@ class SqliteOperations:
             self._t.take(new, wanted, tables, entity, mine)
         terms = [t for c in changed if (t := tables.size_term(c)) is not None]
         self._t.resize(new, table, without=[c.stored for c in changed], more=terms)
-        if new == there:
+        if new == there and (op.using is None or self._again):
+            # An Enum's or a Literal's values stand in no table.
+            self._no_misfits(op, data.Converted(f"o.{self._t.quoted(f.stored)}"))
             return 0
         stored = sqlite_table(tables, entity, [("table", table, there.create(self._t.quoted(table)))])
-        found = (
-            op.found.type if op.found is not None else found_type(tables, entity, stored.columns[f.stored])
-        )
+        column_there = stored.columns[f.stored]
+        found = op.found.type if op.found is not None else self._found(op, tables, column_there)
         if there.columns[f.stored].split(" ")[1:2] != new.columns[f.stored].split(" ")[1:2]:
             self._refuse_referenced(table, f)
         column = f"o.{self._t.quoted(f.stored)}"
@@ -315,15 +321,20 @@ class SqliteOperations:
             known = data.need_known(entity, f, found)
             made = self._used(op, tables, known)
             value = f"CASE WHEN {column} IS NULL THEN ? ELSE v.value END"
-            return self._retyped_with(op, shadow, new, made, (value, (fallback,)), folded)
+            return self._retyped_with(op, tables, shadow, new, made, (value, (fallback,)), folded)
         change = None if found is None else data.converted(self._t.dialect, column, found, f.type)
         if change is None:
             raise refusals.no_conversion(entity, f, found)
-        self._no_misfits(op, tables, change)
+        self._no_misfits(op, change)
         values: dict[str, Value] = {f.stored: (f"coalesce({change.expr}, ?)", (fallback,))}
         if shadow is not None:
             values[shadow.stored] = (f"coalesce(o.{self._t.quoted(shadow.stored)}, ?)", (folded,))
-        return self._t.rebuild(table, new, values=values)
+        return self._t.rebuild(table, new, values=values, judge=partial(self._unique, tables, entity))
+
+    def _found(self, op: RetypeField, tables: Tables, column: StoredColumn) -> ValueType | None:
+        found = found_type(tables, op.entity, column)
+        # Whether each stored value fits is looked at, so their form is enough.
+        return found_form(tables, column) if found is None and op.using is None else found
 
     def _refuse_referenced(self, table: str, f: FieldSpec) -> None:
         if f.stored in self._t.primary_key(table) and (by := self._t.referring(table)):
@@ -336,7 +347,7 @@ class SqliteOperations:
         if found := self._t.number(f"SELECT count(*) FROM {table} WHERE {column} IS NULL"):  # noqa: S608
             raise refusals.nulls(op.entity, op.field, found)
 
-    def _no_misfits(self, op: RetypeField, tables: Tables, change: data.Converted) -> None:
+    def _no_misfits(self, op: RetypeField, change: data.Converted) -> None:
         if not self._reads:
             return
         table, column = self._t.quoted(op.entity.stored), f"o.{self._t.quoted(op.field.stored)}"
@@ -360,6 +371,7 @@ class SqliteOperations:
     def _retyped_with(
         self,
         op: RetypeField,
+        tables: Tables,
         shadow: FieldSpec | None,
         new: Definition,
         made: Filled,
@@ -372,7 +384,8 @@ class SqliteOperations:
             old = f"o.{self._t.quoted(op.field.stored)}"
             values[shadow.stored] = (f"CASE WHEN {old} IS NULL THEN ? ELSE v.shadow END", (folded,))
         join = self._t.joined(op.entity.id.stored)
-        copied = self._t.rebuild(op.entity.stored, new, values=values, join=join)
+        judge = partial(self._unique, tables, op.entity)
+        copied = self._t.rebuild(op.entity.stored, new, values=values, join=join, judge=judge)
         self._t.drop_fill()
         return copied
 

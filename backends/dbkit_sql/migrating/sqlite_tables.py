@@ -18,7 +18,7 @@ from ..dialects import Dialect
 from ..drivers import SqliteConnection
 from ..schema import MAX_STORED_BYTES, Tables, constraint_name, digest, size_condition
 from . import refusals
-from .parts import Definition, mentions, size_terms
+from .parts import Definition, index_columns, mentions, plain, size_terms
 
 __all__ = ["FILL", "NEW", "SqliteTables", "Value"]
 
@@ -132,10 +132,12 @@ class SqliteTables:
         values: Mapping[str, Value] | None = None,
         join: str = "",
         edit: Edit = _as_it_is,
+        judge: Callable[[list[str]], None] | None = None,
     ) -> int:
         """Make the table anew by a definition, copy its rows, and return how many they are.
 
-        A column has the value that *values* says, else that of the same name. Indexes and triggers are made again.
+        A column has the value that *values* says, else that of the same name. Indexes and triggers are made again;
+        *judge* is asked before a unique one is, with its columns.
         """
         values = values or {}
         hidden = {
@@ -165,7 +167,12 @@ class SqliteTables:
         self.send("PRAGMA legacy_alter_table = ON")
         self.send(f"ALTER TABLE {NEW} RENAME TO {self.quoted(table)}")
         self.send("PRAGMA legacy_alter_table = OFF")
-        for statement in (*indexes, *(sql for (sql,) in triggers)):
+        for statement in indexes:
+            about = index_columns(statement)
+            if judge is not None and about and plain(statement).upper().startswith("CREATE UNIQUE"):
+                judge(about)
+            self.send(statement)
+        for (statement,) in triggers:
             self.send(statement)
         return copied
 

@@ -85,7 +85,7 @@ class SqlMigrationStore(ABC, Generic[C]):
 
     @abstractmethod
     def _refused(self, error: BaseException) -> str | None:
-        """Return what the server says of a statement that it cannot understand; such words hold no stored values."""
+        """Return what the server says of a statement's text and names; such words hold no stored values."""
 
     @abstractmethod
     def _has_table(self, stored: str) -> bool:
@@ -104,6 +104,10 @@ class SqlMigrationStore(ABC, Generic[C]):
         """Do a schema operation inside the open transaction; *again*: what is done already is left as it is."""
 
     @abstractmethod
+    def _is_gentle(self, operation: Operation) -> bool:
+        """Whether the operation is done statement by statement where no transaction is open, to lock others less."""
+
+    @abstractmethod
     def _index_concurrently(self, operation: AddIndex | DropIndex) -> None:
         """Make or drop an index outside a transaction."""
 
@@ -114,6 +118,10 @@ class SqlMigrationStore(ABC, Generic[C]):
     @abstractmethod
     def _before_store(self, entity: EntitySpec) -> None:
         """Prepare for the use of an entity's store inside the open transaction."""
+
+    @abstractmethod
+    def _before_write(self) -> None:
+        """Prepare for a store's write inside the open transaction."""
 
     @abstractmethod
     def render(self, operation: Operation) -> list[Rendered]:
@@ -289,6 +297,8 @@ class SqlMigrationStore(ABC, Generic[C]):
             return 0
         if self._open == "step":
             return self._operated(operation, again=False)
+        if self._open is None and self._is_gentle(operation):
+            return self._operated(operation, again=True)
         if self._open is not None:
             raise TransactionError("a batch changes data, not the schema", backend=self.name)
         with self._within("step"):
@@ -298,9 +308,16 @@ class SqlMigrationStore(ABC, Generic[C]):
         try:
             with self._told(getattr(operation, "entity", None)):
                 return self._operate(operation, again=again)
-        except DbkitError:
+        except DbkitError as error:
             self._doom()
+            self._explain(error)
             raise
+
+    def _explain(self, error: DbkitError) -> None:
+        """Add the server's own words to an error, where they are about names: those of a migration are its author's."""
+        said = None if error.__cause__ is None else self._refused(error.__cause__)
+        if said is not None:
+            error.message = f"{error.message}: {said}"
 
     def sql(self, text: str) -> int:
         """Run SQL, one or more statements."""
@@ -315,9 +332,7 @@ class SqlMigrationStore(ABC, Generic[C]):
                     changed = self._run(statement)
             except DbkitError as error:
                 self._doom()
-                said = self._refused(error.__cause__) if error.__cause__ is not None else None
-                if said is not None:
-                    error.message = f"{error.message}: {said}"
+                self._explain(error)
                 error.operation = error.operation or "sql"
                 raise
         return changed
@@ -357,7 +372,9 @@ class SqlMigrationStore(ABC, Generic[C]):
             backend.pool = OnePool(connection)
             self._backends[key] = backend
         doom = None if self._open is None else self._doom
-        return HeldStores(backend, connection, schema, doom=doom, before=self._before_store)
+        return HeldStores(
+            backend, connection, schema, doom=doom, before=self._before_store, before_write=self._before_write
+        )
 
     def differences(self, schema: Schema) -> list[Difference]:
         """Return how the database differs from what `create_schema()` would make, reading only."""
