@@ -189,7 +189,7 @@ def test_what_does_not_fit_changes_nothing(store: MigrationStore) -> None:
         ),
         (_retype("wider", Moved), errors.InvalidInput, "no lossless change"),
         (
-            _retype("rank", Moved, using=lambda _: 7),
+            _retype("rank", Moved, using={1: 7, 2: 7}.get),
             errors.DuplicateKey,
             "1 row of 'things' has the same rank",
         ),
