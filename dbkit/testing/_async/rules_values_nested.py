@@ -177,7 +177,7 @@ async def none_is_stored_as_null(case: AsyncCase) -> None:
         )
         assert_same(await store.get(none.id), none)
         assert_same(await store.get(empty.id), empty)
-        assert len(nullable) == 17
+        assert len(nullable) == 18
         for name in nullable:
             expected = {e.id for e in (none, full, empty) if getattr(e, name) is None}
             assert none.id in expected

@@ -178,7 +178,7 @@ def none_is_stored_as_null(case: Case) -> None:
         )
         assert_same(store.get(none.id), none)
         assert_same(store.get(empty.id), empty)
-        assert len(nullable) == 17
+        assert len(nullable) == 18
         for name in nullable:
             expected = {e.id for e in (none, full, empty) if getattr(e, name) is None}
             assert none.id in expected
