@@ -8,7 +8,7 @@ import typer
 
 from ..errors import MigrationError
 from .failures import DRIFT, REFUSED, Misuse, Stop
-from .migrate import migrator, pending
+from .migrate import looking, pending
 from .options import Debug, Entities, Folder, Json, Url
 from .output import bad, emit, is_terminal, shown
 from .settings import Settings
@@ -51,7 +51,7 @@ def diff(
     settings = Settings(url, entities, path)
     renames = dict(_renamed(text) for text in rename or ())
     ask = _ask if is_terminal() and not as_json and not check else None
-    with migrator(settings, is_quiet=True, entities=settings.entities) as work:
+    with looking(settings, settings.entities) as work:
         waiting = [] if check else pending(work, work.version().number)
         if waiting:
             raise MigrationError(
@@ -60,7 +60,7 @@ def diff(
                 hint="dbkit migrate up",
             )
         # What loses data is refused below, in the command's own words.
-        draft = work.diff(settings.entities, renames=renames, ask=ask, allow_loss=True)
+        draft = work.diff(renames=renames, ask=ask, allow_loss=True)
     answer: dict[str, Any] = {
         "differs": not draft.is_empty,
         "losses": list(draft.losses),

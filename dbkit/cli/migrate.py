@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from ..migrations import Entry, Migrator, PlannedStep, Ran
 
-__all__ = ["app", "migrator", "pending"]
+__all__ = ["app", "looking", "pending", "running"]
 
 LockTimeout = Annotated[
     float,
@@ -34,23 +34,25 @@ app = typer.Typer(
 
 
 @contextmanager
-def migrator(
-    settings: Settings, *, is_quiet: bool, lock_timeout_s: float = 60.0, entities: list[Any] | None = None
-) -> Generator[Migrator]:
-    """Open a migrator on the settings' database and folder; a progress bar shows what it does."""
+def looking(settings: Settings, entities: Iterable[type[Any]] = ()) -> Generator[Migrator]:
+    """Open a migrator that only reads."""
+    from ..migrations import Migrator
+
+    settings.parsed_url  # noqa: B018  # from here on its secrets are hidden
+    with Migrator(settings.url, settings.path, entities=entities) as made:
+        yield made
+
+
+@contextmanager
+def running(settings: Settings, lock_timeout_s: float, is_quiet: bool) -> Generator[Migrator]:
+    """Open a migrator that works: what it does is shown, and signals end it between two statements."""
     from ..migrations import Migrator
     from .progress import watching
 
     settings.parsed_url  # noqa: B018  # from here on its secrets are hidden
     with (
         watching(is_quiet) as watch,
-        Migrator(
-            settings.url,
-            settings.path,
-            entities=entities or (),
-            lock_timeout_s=lock_timeout_s,
-            on_event=watch,
-        ) as made,
+        Migrator(settings.url, settings.path, lock_timeout_s=lock_timeout_s, on_event=watch) as made,
         _stopped_by_signals(made),
     ):
         yield made
@@ -89,7 +91,7 @@ def up(
 ) -> None:
     """Run all migrations that were not run yet."""
     del debug
-    with migrator(Settings(url, None, path), is_quiet=as_json, lock_timeout_s=lock_timeout) as work:
+    with running(Settings(url, None, path), lock_timeout, as_json) as work:
         _tell_ran(work, work.up(), as_json)
 
 
@@ -105,14 +107,13 @@ def down(
     """Undo all migrations, the last one first. On a terminal it asks before."""
     del debug
     settings = Settings(url, None, path)
-    with migrator(settings, is_quiet=as_json, lock_timeout_s=lock_timeout) as work:
-        number = work.version().number
-        if number and not yes and is_terminal():
-            typer.confirm(
-                f"Undo all migrations of {settings.parsed_url}, from {number} to 0, with the data that they brought?",
-                abort=True,
-                err=True,
-            )
+    if not yes and is_terminal():
+        with looking(settings) as work:
+            number = work.version().number
+        if number:
+            asked = f"Undo all migrations of {settings.parsed_url}, from {number} to 0, with the data that they brought?"
+            typer.confirm(asked, abort=True, err=True)
+    with running(settings, lock_timeout, as_json) as work:
         _tell_ran(work, work.down(), as_json)
 
 
@@ -127,7 +128,7 @@ def steps(
 ) -> None:
     """Run the next N migrations, or undo the last ones: all N or, where there are fewer, none."""
     del debug
-    with migrator(Settings(url, None, path), is_quiet=as_json, lock_timeout_s=lock_timeout) as work:
+    with running(Settings(url, None, path), lock_timeout, as_json) as work:
         _tell_ran(work, work.steps(number), as_json)
 
 
@@ -142,7 +143,7 @@ def goto(
 ) -> None:
     """Run or undo migrations until VERSION is the last one."""
     del debug
-    with migrator(Settings(url, None, path), is_quiet=as_json, lock_timeout_s=lock_timeout) as work:
+    with running(Settings(url, None, path), lock_timeout, as_json) as work:
         _tell_ran(work, work.goto(version), as_json)
 
 
@@ -174,7 +175,7 @@ def _tell_ran(work: Migrator, ran: list[Ran], as_json: bool) -> None:
 def version(url: Url = None, path: Folder = None, as_json: Json = False, debug: Debug = False) -> None:
     """Show the last migration that was run, and what to do next."""
     del debug
-    with migrator(Settings(url, None, path), is_quiet=True) as work:
+    with looking(Settings(url, None, path)) as work:
         found = work.version()
         waiting = pending(work, found.number)
     answer: dict[str, Any] = {
@@ -211,7 +212,7 @@ def pending(work: Migrator, number: int) -> list[str]:
 def history(url: Url = None, path: Folder = None, as_json: Json = False, debug: Debug = False) -> None:
     """Show each migration, and when it was run."""
     del debug
-    with migrator(Settings(url, None, path), is_quiet=True) as work:
+    with looking(Settings(url, None, path)) as work:
         entries = work.history()
     answer = {
         "migrations": [
@@ -255,7 +256,7 @@ def plan(
     del debug
     if sum((to is not None, number is not None, is_down)) > 1:
         raise Misuse("--to, --steps and --down exclude each other")
-    with migrator(Settings(url, None, path), is_quiet=True) as work:
+    with looking(Settings(url, None, path)) as work:
         planned = work.plan(steps=number, version=to, down=is_down)
         dirty = work.version().dirty
     answer = {
@@ -315,7 +316,7 @@ def force(
 ) -> None:
     """Say that the database is at VERSION, clean, and run nothing: after looking at a dirty one."""
     del debug
-    with migrator(Settings(url, None, path), is_quiet=as_json, lock_timeout_s=lock_timeout) as work:
+    with running(Settings(url, None, path), lock_timeout, as_json) as work:
         found = work.force(version)
     emit(as_json, {"version": found.number, "dirty": found.dirty}, [f"at version {found.number}, clean"])
 
