@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 
 import psycopg
 from psycopg.adapt import AdaptersMap
@@ -10,9 +11,9 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from .codecs import json_loads
-from .errors import UNREADABLE, Failure
+from .errors import OUTDATED, UNREADABLE, Failure
 
-__all__ = ["ADAPTERS", "postgres_failure"]
+__all__ = ["ADAPTERS", "has_input", "postgres_failure"]
 
 
 def _as_it_is(text: str) -> str:
@@ -38,6 +39,16 @@ ADAPTERS = _Context()
 _KEY = re.compile(r"\(([^()=]+)\)=\(")
 
 
+def has_input(socket: int) -> bool:
+    """Return whether something has come that is not yet read; waits for nothing."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        return bool(poll.poll(0))
+    # Windows has no poll; elsewhere select knows no socket above 1,023 (https://docs.python.org/3/library/select.html).
+    return bool(select.select([socket], [], [], 0)[0])
+
+
 def postgres_failure(error: BaseException) -> Failure | None:
     """Return what an error of the driver says, None for another error."""
     if not isinstance(error, psycopg.Error):
@@ -48,6 +59,9 @@ def postgres_failure(error: BaseException) -> Failure | None:
         code = "08006"
     elif code is None and isinstance(error, psycopg.DataError):
         code = UNREADABLE
+    elif code == "0A000" and diagnostics.source_function == "RevalidateCachedQuery":
+        # By the function in PostgreSQL's source (utils/cache/plancache.c): the message may be in any language.
+        code = OUTDATED
     return Failure(
         code,
         diagnostics.message_primary or "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -264,6 +265,7 @@ class AsyncSqliteConnection:
 
     async def rollback(self) -> None:
         """Roll it back, where SQLite has not done so itself."""
+        await self._stop()
         if self.raw.in_transaction:
             await self.rows("ROLLBACK")
         await self._end()
@@ -275,4 +277,10 @@ class AsyncSqliteConnection:
 
     async def close(self) -> None:
         """Close it."""
+        await self._stop()
         await self.raw.close()
+
+    async def _stop(self) -> None:
+        """Stop the statement that a cancelled task left running on the thread: what comes next waits for its end."""
+        with suppress(ValueError):  # it is closed
+            await self.raw.interrupt()

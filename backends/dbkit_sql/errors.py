@@ -258,6 +258,9 @@ def _denied(_: Case) -> DbkitError:
 UNREADABLE = "unreadable"
 """In the place of a SQLSTATE: the driver could not make a Python value of what the server sent."""
 
+OUTDATED = "outdated"
+"""In the place of a SQLSTATE: the statement was prepared before its table was altered; nothing was run."""
+
 _SQLSTATES: Mapping[str, Translate] = {
     "23505": lambda c: duplicate(c.constraint),
     "23503": lambda c: reference(c.constraint, deletes=c.verb.deletes),
@@ -281,6 +284,7 @@ _SQLSTATES: Mapping[str, Translate] = {
     "42804": _drifted,
     "3D000": lambda _: ConfigurationError("the database does not exist", hint="createdb makes it"),
     "42501": _denied,
+    OUTDATED: lambda _: Conflict("a table was altered while this ran"),
     UNREADABLE: lambda _: StoredDataInvalid(
         "a stored value is beyond what Python can hold",
         hint="something other than dbkit wrote it; mend the row",

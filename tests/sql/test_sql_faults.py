@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,6 +16,8 @@ import pytest
 from dbkit import AsyncDatabase, Database, aconnect, connect, errors
 from dbkit.testing.servers import Server, start_postgres
 from dbkit_sql._sync import postgres as sync_postgres
+from dbkit_sql.adapters import has_input
+from dbkit_sql.drivers import AsyncSqliteConnection
 from tests.sql.entities import ENTITIES, Post, User
 
 ENDLESS = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"
@@ -69,6 +74,55 @@ async def test_a_cancelled_statement_leaves_the_pool_whole(
         assert _backend(db).pool.in_use == 0
         await db.store(User).create(User(name="after"))
         assert await db.counts(User) == [1]
+
+
+async def test_a_cancelled_statement_of_sqlite_stops_at_once() -> None:
+    async with aconnect("sqlite://", entities=ENTITIES, timeout_s=60, pool_size=1) as db:
+        await db.create_schema()
+
+        async def alone() -> None:
+            await _backend(db).rows(ENDLESS, (), None)
+
+        async def in_a_transaction() -> None:
+            async with db.transaction() as tx:
+                await tx.store(User).create(User(name="x"))
+                async with tx.native() as connection:
+                    await connection.execute_fetchall(ENDLESS)
+
+        for work in (alone, in_a_transaction):
+            task = asyncio.ensure_future(work())
+            await asyncio.sleep(0.1)
+            started = monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert monotonic() - started < 10
+            assert _backend(db).pool.in_use == 0
+        assert await db.counts(User) == [0]
+
+
+async def test_a_cancelled_drop_leaves_no_connection_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with aconnect("sqlite://", entities=ENTITIES, pool_size=1) as db:
+        await db.create_schema()
+        begun = asyncio.Event()
+
+        async def slow(self: Any) -> None:
+            begun.set()
+            await asyncio.sleep(30)
+
+        for name in ("commit", "rollback"):
+            monkeypatch.setattr(AsyncSqliteConnection, name, slow)
+        task = asyncio.ensure_future(db.drop_schema())
+        await begun.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        monkeypatch.undo()
+        assert _backend(db).pool.in_use == 0
+        with pytest.raises(errors.ReferenceViolation):
+            await db.store(Post).create(Post(user_id=UUID(int=1), title="x"))
 
 
 async def test_a_cancelled_transaction_is_rolled_back(postgres_url: str) -> None:
@@ -353,3 +407,47 @@ def test_a_reading_transaction_of_sqlite_cannot_write() -> None:
         ):
             connection.execute("DELETE FROM users")
         db.store(User).create(User(name="x"))
+
+
+def test_a_table_that_is_altered_is_read_on(postgres_url: str) -> None:
+    with connect(postgres_url, entities=ENTITIES, pool_size=3) as db:
+        db.create_schema()
+        made = db.store(User).create(User(name="x", age=3))
+        pool = _backend(db).pool
+        for connection in [pool.acquire() for _ in range(3)]:
+            pool.release(connection)
+        for _ in range(30):
+            db.store(User).get(made.id)
+            db.store(User).page(total=True)
+            db.store(User).update(made.id, User.age.set(4))
+            pool._idle.rotate()
+
+        def alter(kind: str) -> None:
+            with psycopg.connect(postgres_url, autocommit=True) as other:
+                other.execute(f"ALTER TABLE users ALTER COLUMN age TYPE {kind}".encode())
+
+        alter("smallint")
+        assert db.store(User).require(made.id).age == 4
+        alter("bigint")
+        assert db.store(User).page(total=True).total == 1
+        alter("smallint")
+        assert db.store(User).update(made.id, User.age.set(5)).age == 5
+        alter("bigint")
+        # In a transaction it is a conflict: the whole is run again.
+        assert db.run_in_transaction(lambda tx: tx.store(User).require(made.id)).age == 5
+        assert pool.in_use == 0
+
+
+def test_a_socket_beyond_what_select_knows() -> None:
+    resource = pytest.importorskip("resource")
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2_000:
+        pytest.skip("so many files are not allowed here")
+    here, there = socket.socketpair()
+    with here, there:
+        os.dup2(here.fileno(), 1_999)
+        try:
+            assert not has_input(1_999)
+            there.send(b"x")
+            assert has_input(1_999)
+        finally:
+            os.close(1_999)

@@ -64,6 +64,11 @@ class AsyncSqlBackend(AsyncVerbs[C]):
     def is_lost(self, connection: C, error: BaseException) -> bool:
         """Return whether the connection broke."""
 
+    def is_outdated(self, error: BaseException) -> bool:
+        """Return whether nothing was run, as a table was altered after the statement had been prepared."""
+        del error
+        return False
+
     @abstractmethod
     async def bulk(
         self, connection: C, plan: BulkPlan, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]
@@ -164,6 +169,8 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         try:
             found = await connection.rows(text, params)
         except BaseException as error:
+            if await self._renewed(connection, error):
+                return await self.rows(text, params, query)
             await self.failed(connection, error, query)
             raise
         self.pool.release(connection)
@@ -176,6 +183,8 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         try:
             changed = await connection.change(text, params)
         except BaseException as error:
+            if await self._renewed(connection, error):
+                return await self.change(text, params, query)
             await self.failed(connection, error, query)
             raise
         await self.give_back(connection)
@@ -189,6 +198,8 @@ class AsyncSqlBackend(AsyncVerbs[C]):
             await connection.begin(read_only=read_only)
             result = await work(connection)
         except BaseException as error:
+            if await self._renewed(connection, error):
+                return await self.inside(query, work, read_only=read_only)
             await self.failed(connection, error, uncommitted(query))
             raise
         try:
@@ -225,6 +236,15 @@ class AsyncSqlBackend(AsyncVerbs[C]):
             await self.recovered(connection)
         if translated is not None:
             raise translated from error
+
+    async def _renewed(self, connection: C, error: BaseException) -> bool:
+        """Return whether the work is to be done again, on another connection, as a statement's plan was out of date."""
+        if not self.is_outdated(error):
+            return False
+        await self.pool.discard(connection)
+        # They have prepared the same statements.
+        await self.pool.clear_idle()
+        return True
 
     async def recovered(self, connection: C) -> None:
         """Roll back what is open, and give the connection back; close it where that fails."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import warnings
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -29,13 +28,13 @@ from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
 
 from .. import checking_postgresql
-from ..adapters import ADAPTERS, postgres_failure
+from ..adapters import ADAPTERS, has_input, postgres_failure
 from ..binds import Text
 from ..checking import Found, Rules
 from ..dialects import PostgresDialect
 from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
-from ..errors import Verb, postgres_error, refused_connection, verb_of
+from ..errors import OUTDATED, Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
 from ..plans import POSTGRES_EXPLAIN, postgres_plan
 from ..settings import PostgresSettings, postgres_settings
@@ -205,8 +204,7 @@ class AsyncPostgresConnection:
         try:
             # The server's farewell comes first, the end of the stream behind it.
             for _ in range(2):
-                readable, _, _ = select.select([pgconn.socket], [], [], 0)
-                if not readable:
+                if not has_input(pgconn.socket):
                     return False
                 pgconn.consume_input()
         except (psycopg.Error, OSError, ValueError):
@@ -266,6 +264,10 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
 
     def is_lost(self, connection: AsyncPostgresConnection, error: BaseException) -> bool:
         return connection.is_lost
+
+    def is_outdated(self, error: BaseException) -> bool:
+        failure = postgres_failure(error)
+        return failure is not None and failure.code == OUTDATED
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 

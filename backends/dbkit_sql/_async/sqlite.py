@@ -192,9 +192,10 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
             await connection.commit()
             await connection.rows("PRAGMA foreign_keys = ON")
         except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                await connection.rollback()
-                await connection.rows("PRAGMA foreign_keys = ON")
-            await self.failed(connection, error, Verb(writes=True))
-            raise
+            # What it began is rolled back, and nobody gets it with its foreign keys switched off.
+            await self.pool.discard(connection)
+            failed = self.translated(error, Verb(writes=True))
+            if failed is None:
+                raise
+            raise failed from error
         await self.give_back(connection)

@@ -65,6 +65,11 @@ class SqlBackend(Verbs[C]):
     def is_lost(self, connection: C, error: BaseException) -> bool:
         """Return whether the connection broke."""
 
+    def is_outdated(self, error: BaseException) -> bool:
+        """Return whether nothing was run, as a table was altered after the statement had been prepared."""
+        del error
+        return False
+
     @abstractmethod
     def bulk(
         self, connection: C, plan: BulkPlan, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]
@@ -165,6 +170,8 @@ class SqlBackend(Verbs[C]):
         try:
             found = connection.rows(text, params)
         except BaseException as error:
+            if self._renewed(connection, error):
+                return self.rows(text, params, query)
             self.failed(connection, error, query)
             raise
         self.pool.release(connection)
@@ -177,6 +184,8 @@ class SqlBackend(Verbs[C]):
         try:
             changed = connection.change(text, params)
         except BaseException as error:
+            if self._renewed(connection, error):
+                return self.change(text, params, query)
             self.failed(connection, error, query)
             raise
         self.give_back(connection)
@@ -190,6 +199,8 @@ class SqlBackend(Verbs[C]):
             connection.begin(read_only=read_only)
             result = work(connection)
         except BaseException as error:
+            if self._renewed(connection, error):
+                return self.inside(query, work, read_only=read_only)
             self.failed(connection, error, uncommitted(query))
             raise
         try:
@@ -226,6 +237,15 @@ class SqlBackend(Verbs[C]):
             self.recovered(connection)
         if translated is not None:
             raise translated from error
+
+    def _renewed(self, connection: C, error: BaseException) -> bool:
+        """Return whether the work is to be done again, on another connection, as a statement's plan was out of date."""
+        if not self.is_outdated(error):
+            return False
+        self.pool.discard(connection)
+        # They have prepared the same statements.
+        self.pool.clear_idle()
+        return True
 
     def recovered(self, connection: C) -> None:
         """Roll back what is open, and give the connection back; close it where that fails."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import select
 import warnings
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -30,13 +29,13 @@ from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
 
 from .. import checking_postgresql
-from ..adapters import ADAPTERS, postgres_failure
+from ..adapters import ADAPTERS, has_input, postgres_failure
 from ..binds import Text
 from ..checking import Found, Rules
 from ..dialects import PostgresDialect
 from ..drift import CATALOGUE, postgres_drift
 from ..drivers import Owner
-from ..errors import Verb, postgres_error, refused_connection, verb_of
+from ..errors import OUTDATED, Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
 from ..plans import POSTGRES_EXPLAIN, postgres_plan
 from ..settings import PostgresSettings, postgres_settings
@@ -206,8 +205,7 @@ class PostgresConnection:
         try:
             # The server's farewell comes first, the end of the stream behind it.
             for _ in range(2):
-                readable, _, _ = select.select([pgconn.socket], [], [], 0)
-                if not readable:
+                if not has_input(pgconn.socket):
                     return False
                 pgconn.consume_input()
         except (psycopg.Error, OSError, ValueError):
@@ -267,6 +265,10 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
 
     def is_lost(self, connection: PostgresConnection, error: BaseException) -> bool:
         return connection.is_lost
+
+    def is_outdated(self, error: BaseException) -> bool:
+        failure = postgres_failure(error)
+        return failure is not None and failure.code == OUTDATED
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 

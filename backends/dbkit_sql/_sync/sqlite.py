@@ -193,9 +193,10 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
             connection.commit()
             connection.rows("PRAGMA foreign_keys = ON")
         except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                connection.rollback()
-                connection.rows("PRAGMA foreign_keys = ON")
-            self.failed(connection, error, Verb(writes=True))
-            raise
+            # What it began is rolled back, and nobody gets it with its foreign keys switched off.
+            self.pool.discard(connection)
+            failed = self.translated(error, Verb(writes=True))
+            if failed is None:
+                raise
+            raise failed from error
         self.give_back(connection)
