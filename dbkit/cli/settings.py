@@ -1,7 +1,7 @@
 """Where the database, the entities and the migrations are: options, then the environment, then pyproject.toml.
 
     [tool.dbkit]
-    url = "sqlite:///app.db"            # --url, DBKIT_URL; without a password, as the file is shared
+    url = "sqlite:///app.db"            # --url, DBKIT_URL; relative to this file, and without a password: it is shared
     entities = "app.models:ENTITIES"    # --entities
     path = "migrations"                 # --path; relative to the file
 
@@ -14,7 +14,7 @@ import importlib
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -138,6 +138,9 @@ class _Project:
                     "the URL under [tool.dbkit] in pyproject.toml holds a password, and the file is shared",
                     hint="take it out of there, and set DBKIT_URL",
                 )
+            # A file of the project is one file, whatever folder of it one is in.
+            if parsed.backend == "sqlite" and parsed.database and file.parent != Path.cwd():
+                url = replace(parsed, database=str(file.parent / parsed.database)).render(show_password=True)
         path = texts.get("path")
         return cls(file.parent, url, texts.get("entities"), None if path is None else file.parent / path)
 

@@ -26,7 +26,7 @@ The database, the entities and the folder of migrations are taken from the first
 
 | | option | environment | `[tool.dbkit]` in the nearest pyproject.toml |
 |---|---|---|---|
-| the database | `--url` | `DBKIT_URL` | `url`, which may hold no password: the file is shared |
+| the database | `--url` | `DBKIT_URL` | `url`, which may hold no password: the file is shared; a SQLite file is seen from the pyproject.toml |
 | the entities, a list or tuple of classes | `--entities` | | `entities = "app.models:ENTITIES"` |
 | the folder of migrations, else `migrations` | `--path` | | `path`, seen from the file |
 

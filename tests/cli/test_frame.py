@@ -80,6 +80,12 @@ def test_the_project_is_found_from_a_folder_below(
     (folder / "below").mkdir()
     monkeypatch.chdir(folder / "below")
     assert dbkit.json("doctor")["entities"] == ["User", "Post"]
+    assert dbkit.json("migrate", "create", "x")["files"] == [f"{folder.as_posix()}/steps/0001_x.py"]
+    project = PROJECT.format(models=dbkit.models).replace("memory://", "sqlite:///here.db")
+    (folder / "pyproject.toml").write_text(project, encoding="utf-8")
+    assert dbkit.json("check", code=4)["entities"] == ["User", "Post"]
+    assert (folder / "here.db").exists()
+    assert not (folder / "below" / "here.db").exists()
 
 
 @pytest.mark.parametrize(

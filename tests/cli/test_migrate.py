@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,16 @@ class TestVerbs:
         assert "4 to run: 0003_add_bio" in dbkit.done("migrate", "version", *at)
         lines = dbkit.done("migrate", "history", *at).splitlines()
         assert [line.split()[1] for line in lines] == ["applied"] * 2 + ["pending"] * 4
+
+
+def test_two_processes_at_once_run_everything_once(folder: Path) -> None:
+    at = ["migrate", "up", "--json", "--url", "sqlite:///both.db", "--path", HISTORY]
+    command = [sys.executable, "-c", "import sys; from dbkit.cli import main; sys.exit(main())", *at]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) for _ in range(2)]
+    said = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert [one["version"] for one in said] == [6, 6]
+    assert sorted(ran["version"] for one in said for ran in one["ran"]) == [1, 2, 3, 4, 5, 6]
 
 
 class TestRefusals:
