@@ -14,7 +14,8 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .registry import CONTENDERS
-from .report import STORE_TITLES, ratios
+from .report import ratios
+from .titles import STORE_TITLES
 from .workloads import BY_NAME
 
 __all__ = ["growth_chart", "store_chart"]
@@ -34,11 +35,10 @@ def store_chart(store: str, result: dict[str, Any], path: Path) -> None:
     plot: Any = plt
     figure, panels = plot.subplots(2, 1, figsize=(13, 9), layout="constrained")
     for panel, is_async in zip(panels, (False, True), strict=True):
-        floor = "floor_async" if is_async else "floor"
         entries = [
             e
             for e in CONTENDERS
-            if e.is_async == is_async and e.name in names and e.name != floor and not e.name.startswith("raw")
+            if e.is_async == is_async and e.name in names and (e.is_peer or e.name.startswith("dbkit"))
         ]
         width = 0.8 / max(1, len(entries))
         greys = iter(_GREYS)
@@ -74,35 +74,84 @@ def store_chart(store: str, result: dict[str, Any], path: Path) -> None:
         panel.set_ylabel("client CPU ÷ floor")
         panel.set_title("asynchronous" if is_async else "synchronous", loc="left", fontsize=10)
         panel.grid(axis="y", alpha=0.3)
-        panel.legend(fontsize=8, ncols=4, loc="upper left")
+        if entries:
+            panel.legend(fontsize=8, ncols=4, loc="upper left")
         low, high = panel.get_ylim()
         panel.set_ylim(low, high * 3)
-    note = " (replies of a stand-in, replayed)" if result["stand_in"] else ""
+    note = " (MongoDB wire protocol, surrogate server, replies replayed)" if result["stand_in"] else ""
     figure.suptitle(f"{STORE_TITLES[store]}: client CPU beside the floor's, less is better{note}")
     figure.savefig(path, dpi=110)
     plot.close(figure)
 
 
+def _thousands(value: float, _: int) -> str:
+    return f"{value:,.0f}"
+
+
+_COLOURS = {"SQLite": "#c2410c", "PostgreSQL": "#1e5a8a", "MongoDB": "#3f7d4f"}
+_STEPS = (("import", "#9db8d2"), ("open", "#3b6ea5"), ("first get", "#c2410c"))
+
+
 def growth_chart(growth: dict[str, Any], path: Path) -> None:
-    """Draw the lines of `bench.growth`, a panel for each question."""
+    """Draw the lines of `bench.growth`, a panel for each question, and the first calls as bars."""
     plot: Any = plt
     panels = growth["panels"]
-    figure, axes = plot.subplots(1, len(panels), figsize=(5 * len(panels), 4.5), layout="constrained")
-    for panel, about in zip(axes, panels, strict=True):
-        for label, points in about["lines"].items():
-            style = "-" if label.startswith("dbkit") else "--"
-            panel.plot(
-                [x for x, _ in points], [y for _, y in points], style, marker="o", markersize=4, label=label
-            )
-        panel.set_xscale("log")
-        if about.get("log", True):
-            panel.set_yscale("log")
-        else:
-            panel.set_ylim(bottom=0)
-        panel.set_xlabel(about["x"])
-        panel.set_ylabel(about["y"])
-        panel.set_title(about["title"], fontsize=10)
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=7)
-    figure.savefig(path, dpi=110)
+    number = len(panels) + ("first" in growth)
+    rows = -(-number // 3)
+    figure, axes = plot.subplots(rows, 3, figsize=(16, 4.6 * rows), layout="constrained", squeeze=False)
+    places = iter(axes.flat)
+    for about, panel in zip(panels, places, strict=False):
+        _lines(panel, about)
+    if "first" in growth:
+        _first_calls(next(places), growth["first"])
+    for panel in places:
+        panel.axis("off")
+    figure.suptitle("As work grows")
+    figure.savefig(path, dpi=100)
     plot.close(figure)
+
+
+def _lines(panel: Any, about: dict[str, Any]) -> None:
+    styles: dict[str, int] = {}
+    for label, points in about["lines"].items():
+        store = label.rpartition(", ")[2]
+        place = styles[store] = styles.get(store, -1) + 1
+        panel.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            ("-", "--", ":")[place % 3],
+            color=_COLOURS.get(store),
+            marker="o",
+            markersize=4,
+            label=label,
+        )
+    panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    if about["log"]:
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(FuncFormatter(_plain))
+    else:
+        highest = max(y for points in about["lines"].values() for _, y in points)
+        panel.set_ylim(0, max(10, highest * 1.25))
+    panel.set_xlabel(about["x"])
+    panel.set_ylabel(about["y"])
+    panel.set_title(about["title"], fontsize=10)
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=7)
+
+
+def _first_calls(panel: Any, first: dict[str, list[tuple[str, list[float]]]]) -> None:
+    bars = [
+        (f"{label}, {STORE_TITLES[store]}", steps) for store, found in first.items() for label, steps in found
+    ]
+    bars.reverse()
+    left = [0.0] * len(bars)
+    for place, (step, colour) in enumerate(_STEPS):
+        widths = [steps[place] for _, steps in bars]
+        panel.barh(range(len(bars)), widths, left=left, color=colour, label=step)
+        left = [before + width for before, width in zip(left, widths, strict=True)]
+    panel.set_yticks(range(len(bars)), [label for label, _ in bars], fontsize=6)
+    panel.set_xlabel("ms (CPU)")
+    panel.set_title("First call: a program from its start", fontsize=10)
+    panel.grid(axis="x", alpha=0.3)
+    panel.legend(fontsize=7)

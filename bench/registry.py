@@ -48,7 +48,7 @@ _ASYNC = {
     "postgresql": "postgres_async_driver",
     "mongodb": "mongo_async_driver",
 }
-_RAW, _FLOOR = {"checked": False}, {"checked": True}
+_RAW, _FLOOR, _OWN = {"checked": False}, {"checked": True}, {"checked": True, "own": True}
 
 
 def _sql(module: str) -> dict[str, str]:
@@ -58,6 +58,7 @@ def _sql(module: str) -> dict[str, str]:
 CONTENDERS: tuple[Entry, ...] = (
     Entry("raw", "the driver, dict rows", _SYNC, options=_RAW),
     Entry("floor", "the driver + pydantic", _SYNC, options=_FLOOR),
+    Entry("floor_own", "the driver + dbkit's entities", _SYNC, options=_OWN),
     Entry("dbkit", "dbkit", dict.fromkeys(STORES, "dbkit_store")),
     Entry(
         "sqlalchemy_core",

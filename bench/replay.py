@@ -1,9 +1,13 @@
 """A proxy on loopback that records a MongoDB server's replies, and answers the same questions with them.
 
 A stand-in for MongoDB is slow and takes its time from the machine that is measured; the client's cost does not depend on
-who answers. Each contender has a port, and so recordings, of its own. A question is the same when its command is, apart
-from what a driver makes anew for each: the session, the clock, numbers of transactions and requests, and, in writes, the
-documents. What was not asked yet goes to the server; what is about the connection always does.
+who answers. Each contender has a port of its own; what one has asked is recorded for all. A question is the same when its
+command is, apart from what a driver makes anew for each: the session, the clock, numbers of transactions and requests, and,
+in writes, the documents. What was not asked yet goes to the server; what is about the connection always does.
+
+Two replies are not the stand-in's own. Reading on from an id is answered in slices (`bench.slices`). And what the stand-in
+says of its build leaves out that it is one: else dbkit would go round its weaknesses (reads of several collections in a
+transaction), where on MongoDB it asks by read concern "snapshot", which the stand-in accepts.
 
 `python -m bench.replay HOST PORT` is the process: a line "open NAME" in, a line with a port out; "hits" in, JSON out.
 """
@@ -22,6 +26,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import bson
 from bson.raw_bson import RawBSONDocument
+
+from .slices import Slices, asked_slice
 
 if TYPE_CHECKING:
     from .runner import Cores
@@ -45,7 +51,10 @@ _REPLAYED = frozenset(
         "commitTransaction",
     ]
 )
-_VOLATILE = frozenset({"lsid", "$clusterTime", "txnNumber", "$db", "$readPreference", "apiVersion"})
+_VOLATILE = frozenset(
+    # The last is what a call has left of its time.
+    {"lsid", "$clusterTime", "txnNumber", "$db", "$readPreference", "apiVersion", "maxTimeMS"}
+)
 
 
 class Replay:
@@ -97,10 +106,11 @@ class Replay:
 
 
 class _Tape:
-    """One contender's recordings."""
+    """The recordings, which all share, as one contender plays them."""
 
-    def __init__(self) -> None:
-        self.replies: dict[Any, bytes] = {}
+    def __init__(self, replies: dict[Any, bytes], slices: Slices) -> None:
+        self.replies = replies
+        self.slices = slices
         self.counts = {"replayed": 0, "served": 0}
         self.fetched: dict[Any, int] = {}
         """How often a cursor was asked for more since its first batch."""
@@ -129,6 +139,7 @@ class _Question:
         document = RawBSONDocument(body[5 : 5 + struct.unpack_from("<i", body, 5)[0]])
         self.fields: dict[str, Any] = {k: v for k, v in document.items() if k not in _VOLATILE}
         self.command = next(iter(self.fields))
+        self.database = str(document.get("$db", ""))
         lsid: Any = document.get("lsid")
         self.session: bytes = bytes(lsid["id"]) if lsid else b""
         self.rest = body[5 + len(document.raw) :]
@@ -195,10 +206,18 @@ class _Line:
             self._serve(header, body)
             return
         question = _Question(body)
+        if question.command.lower() == "buildinfo":
+            self._say_built(header, body)
+            return
         if question.command not in _REPLAYED:
             self._serve(header, body)
             return
         tape = self._tape
+        sliced = self._sliced(question)
+        if sliced is not None:
+            tape.counts["replayed"] += 1
+            self._client.sendall(_HEADER.pack(len(sliced) + 16, 0, number, _OP_MSG) + sliced)
+            return
         key = question.key(tape)
         must_serve = False
         if question.in_transaction:
@@ -220,6 +239,23 @@ class _Line:
             self._client.sendall(_HEADER.pack(len(reply) + 16, 0, number, _OP_MSG) + reply)
         if question.command in {"find", "aggregate"}:
             tape.fetched.pop(_cursor_of(reply), None)
+
+    def _sliced(self, question: _Question) -> bytes | None:
+        if question.in_transaction:
+            return None
+        if question.command == "getMore":
+            return self._tape.slices.more(int(question.fields["getMore"]))
+        asked = asked_slice(question.fields)
+        return None if asked is None else self._tape.slices.first(question.database, asked)
+
+    def _say_built(self, header: bytes, body: bytes) -> None:
+        self._server.sendall(header + body)
+        answer, reply = _message(self._server)
+        said = bson.decode(reply[5:])
+        said = {key: value for key, value in said.items() if "secantus" not in key.lower()}
+        reply = reply[:5] + bson.encode(said)
+        _, number, answered, code = _HEADER.unpack(answer)
+        self._client.sendall(_HEADER.pack(len(reply) + 16, number, answered, code) + reply)
 
     def _serve(self, header: bytes, body: bytes) -> bytes:
         self._server.sendall(header + body)
@@ -246,10 +282,12 @@ def main() -> None:
     """Listen, as the parent says, until it says no more."""
     server = (sys.argv[1], int(sys.argv[2]))
     tapes: dict[str, _Tape] = {}
+    replies: dict[Any, bytes] = {}
+    slices = Slices(server)
     for line in sys.stdin:
         verb, _, name = line.strip().partition(" ")
         if verb == "open":
-            tapes[name] = _Tape()
+            tapes[name] = _Tape(replies, slices)
             answer: Any = _listen(tapes[name], server)
         else:
             answer = {name: tape.counts for name, tape in tapes.items()}

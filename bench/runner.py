@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import subprocess
 import sys
 import time
@@ -25,8 +26,16 @@ from .workloads import WORKLOADS, Workload
 __all__ = ["Cores", "Failed", "Measured", "Process", "measure"]
 
 
+_VERIFIED_S, _RUN_S = 600, 300
+"""How long a contender may take to be verified, and for one batch."""
+
+
 class Failed(RuntimeError):
     """A contender could not do it."""
+
+
+class Ended(Failed):
+    """A contender's process is no more."""
 
 
 @dataclass(frozen=True)
@@ -76,38 +85,47 @@ class Process:
         )
         begin = {"store": store, "name": entry.name, "case": asdict(case), "core": core}
         begin["direct_url"], begin["url"] = urls
-        self._say(begin)
+        # Where it has ended already, its first answer says so.
+        with contextlib.suppress(Ended):
+            self._say(begin)
 
     def _say(self, value: Any) -> None:
         assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(value) + "\n")
-        self._child.stdin.flush()
+        try:
+            self._child.stdin.write(json.dumps(value) + "\n")
+            self._child.stdin.flush()
+        except OSError as error:
+            raise Ended("its process ended") from error
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self, within_s: float) -> dict[str, Any]:
         """Wait for its answer.
 
         Raises:
-            Failed: the contender raised, or its process ended.
+            Failed: the contender raised.
+            Ended: its process ended, or was ended as it took too long.
         """
         assert self._child.stdout is not None
+        # A line is one answer, and none is asked for before the last one came: nothing waits in the text's buffer.
+        if not select.select([self._child.stdout], [], [], within_s)[0]:
+            self._child.kill()
+            raise Ended(f"took longer than {within_s:g} s")
         line = self._child.stdout.readline()
         if not line:
-            raise Failed(f"{self.entry.name}: its process ended")
+            raise Ended("its process ended")
         found: dict[str, Any] = json.loads(line)
         if "failed" in found:
-            raise Failed(f"{self.entry.name}: {found['failed']}")
+            raise Failed(found["failed"])
         return found
 
-    def verify(self) -> list[str]:
-        """Open it, and return what is wrong with its results."""
+    def verify(self) -> dict[str, dict[str, str]]:
+        """Open it, and return what is wrong with its results, and what it does not offer."""
         self._say({})
-        wrong: list[str] = self.answer()["wrong"]
-        return wrong
+        return self.answer(_VERIFIED_S)
 
     def run(self, workload: str, number: int) -> dict[str, float]:
         """Run a batch."""
         self._say({"workload": workload, "n": number})
-        return self.answer()
+        return self.answer(_RUN_S)
 
     def close(self) -> None:
         """Let it end."""
@@ -136,7 +154,9 @@ class Measured:
     )
     calls: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
-    """Contenders that did not take part, and workloads that one could not do, each with why."""
+    """What a contender does not offer, by "contender.workload", each with why."""
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+    """Contenders, and "contender.workload", that raised or returned what the data do not say."""
 
 
 def _silent(_: str) -> None:
@@ -163,90 +183,122 @@ def measure(
 
     Workloads of which a batch is one call are measured in the first *long_repeats* repeats only.
     """
-    result = Measured()
-    processes: list[Process] = []
-    rng = random.Random(seed)
+    run = _Run(store, entries, list(workloads), cores, clean, log, tell)
     try:
+        run.verify(urls_of, case)
+        run.size(target_s)
+        run.measure(repeats, repeats if long_repeats is None else long_repeats, random.Random(seed))
+    finally:
+        run.close()
+    return run.result
+
+
+class _Run:
+    """The contenders of one store, as they are run: one that fails is reported, and the others go on."""
+
+    def __init__(
+        self,
+        store: str,
+        entries: Sequence[Entry],
+        workloads: Sequence[Workload],
+        cores: Cores,
+        clean: Callable[[], None],
+        log: IO[bytes],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.result = Measured()
+        self._store, self._entries, self._workloads = store, entries, workloads
+        self._cores, self._clean, self._log, self._tell = cores, clean, log, tell
+        self._processes: list[Process] = []
+        self._able: dict[str, list[Process]] = {}
+        self._is_replayed = False
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.close()
+
+    def verify(self, urls_of: Callable[[Entry], tuple[str, str]], case: Case) -> None:
+        """Open all, and find out who does what as the data say."""
         # They import side by side, and are verified one after the other.
-        for entry in entries:
-            processes.append(Process(store, entry, urls_of(entry), case, cores.client, log))  # noqa: PERF401
-        for process in list(processes):
-            entry = process.entry
-            tell(f"{store}: {entry.label}: verifying")
+        for entry in self._entries:
+            urls = urls_of(entry)
+            self._is_replayed = urls[0] != urls[1]
+            self._processes.append(Process(self._store, entry, urls, case, self._cores.client, self._log))
+        able = list(self._processes)
+        for process in self._processes:
+            name = process.entry.name
+            self._tell(f"{self._store}: {process.entry.label}: verifying")
             try:
-                wrong = process.verify()
+                found = process.verify()
             except Failed as error:
-                result.left_out[entry.name] = str(error)
-                processes.remove(process)
+                self.result.failed[name] = str(error)
+                able.remove(process)
                 process.close()
                 continue
-            for each in wrong:
-                result.left_out[f"{entry.name}.{each.split(':')[0]}"] = each
-            clean()
-        able = {
-            w.name: [p for p in processes if f"{p.entry.name}.{w.name}" not in result.left_out]
-            for w in workloads
+            self.result.failed.update({f"{name}.{each}": why for each, why in found["wrong"].items()})
+            self.result.left_out.update({f"{name}.{each}": why for each, why in found["not_offered"].items()})
+            self._clean()
+        out = self.result.failed.keys() | self.result.left_out.keys()
+        self._able = {
+            w.name: [p for p in able if f"{p.entry.name}.{w.name}" not in out] for w in self._workloads
         }
-        sizes = {w.name: _sizes(w, able[w.name], target_s, result, clean, tell, store) for w in workloads}
+
+    def _run(self, process: Process, workload: str, number: int) -> dict[str, float] | None:
+        """Run a batch; None, and the contender is out, where it fails."""
+        try:
+            return process.run(workload, number)
+        except Ended as error:
+            self.result.failed[process.entry.name] = f"{workload}: {error}"
+            for able in self._able.values():
+                if process in able:
+                    able.remove(process)
+        except Failed as error:
+            self.result.failed[f"{process.entry.name}.{workload}"] = str(error)
+            self._able[workload].remove(process)
+        return None
+
+    def size(self, target_s: float) -> None:
+        """Find how many calls a batch of each contender has, so that it takes about *target_s*; warms it up, too."""
+        for workload in self._workloads:
+            self._tell(f"{self._store}: {workload.title}: warming up")
+            sizes = self.result.calls[workload.name] = dict[str, int]()
+            for process in list(self._able[workload.name]):
+                name = process.entry.name
+                if workload.one_call:
+                    sizes[name] = 1
+                    # Verifying has warmed it up; what is replayed must be recorded.
+                    if self._is_replayed and workload.writes:
+                        self._run(process, workload.name, 1)
+                        self._clean()
+                    continue
+                # Once round the arguments: what is prepared after some uses is prepared, what is replayed recorded.
+                if self._run(process, workload.name, 40) is None:
+                    continue
+                found = self._run(process, workload.name, 8)
+                if found is not None:
+                    sizes[name] = max(4, min(2_000, round(target_s / max(found["cpu"], 1e-6))))
+            self._clean()
+
+    def measure(self, repeats: int, long_repeats: int, rng: random.Random) -> None:
+        """Run all in *repeats* shuffled orders."""
         for repeat in range(repeats):
-            order = list(workloads)
+            order = [w for w in self._workloads if not w.one_call or repeat < long_repeats]
             rng.shuffle(order)
             started = time.monotonic()
             for workload in order:
-                if workload.one_call and long_repeats is not None and repeat >= long_repeats:
-                    continue
-                turn = [p for p in able[workload.name] if p.entry.name in sizes[workload.name]]
+                turn = list(self._able[workload.name])
                 rng.shuffle(turn)
                 for process in turn:
                     name = process.entry.name
-                    try:
-                        found = process.run(workload.name, sizes[workload.name][name])
-                    except Failed as error:
-                        result.left_out[f"{name}.{workload.name}"] = str(error)
-                        able[workload.name].remove(process)
-                        continue
-                    _put(result, workload.name, name, repeat, repeats, found)
+                    found = self._run(process, workload.name, self.result.calls[workload.name][name])
+                    if found is not None:
+                        _put(self.result, workload.name, name, repeat, repeats, found)
                     if workload.writes and workload.one_call:
-                        clean()
-            clean()
-            tell(f"{store}: repeat {repeat + 1} of {repeats} ({time.monotonic() - started:.0f} s)")
-    finally:
-        for process in processes:
-            process.close()
-    return result
-
-
-def _sizes(
-    workload: Workload,
-    processes: Sequence[Process],
-    target_s: float,
-    result: Measured,
-    clean: Callable[[], None],
-    tell: Callable[[str], None],
-    store: str,
-) -> dict[str, int]:
-    """Return how many calls a batch of each contender has, so that it takes about *target_s*; warms it up, too."""
-    tell(f"{store}: {workload.title}: warming up")
-    sizes: dict[str, int] = {}
-    for process in processes:
-        try:
-            if workload.one_call:
-                process.run(workload.name, 1)
-                number = 1
-            else:
-                # Once round the arguments: what is prepared after some uses is prepared, what is replayed recorded.
-                process.run(workload.name, 40)
-                found = process.run(workload.name, 8)
-                number = max(4, min(2_000, round(target_s / max(found["cpu"], 1e-6))))
-        except Failed as error:
-            result.left_out[f"{process.entry.name}.{workload.name}"] = str(error)
-            continue
-        sizes[process.entry.name] = number
-        if workload.writes and workload.one_call:
-            clean()
-    clean()
-    result.calls[workload.name] = sizes
-    return sizes
+                        self._clean()
+            self._clean()
+            self._tell(
+                f"{self._store}: repeat {repeat + 1} of {repeats} ({time.monotonic() - started:.0f} s)"
+            )
 
 
 def _put(
@@ -255,4 +307,4 @@ def _put(
     for kind in ("cpu", "wall"):
         table: dict[str, dict[str, list[float | None]]] = getattr(result, kind)
         row = table.setdefault(workload, {}).setdefault(name, [None] * repeats)
-        row[repeat] = found[kind]
+        row[repeat] = float(f"{found[kind]:.4g}")

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from dbkit.testing.servers import Missing, Server, fresh_database, start_mongodb, start_postgres
+from dbkit.testing.servers import (
+    Missing,
+    Server,
+    drop_database,
+    fresh_database,
+    start_mongodb,
+    start_postgres,
+)
 
 from .data import Data, fill, remove_new
 from .registry import Entry
@@ -35,6 +42,8 @@ class Target:
     """What it is, as the report shows it."""
     stand_in: str | None
     """What the figures do not show, where the server is not the real one or its replies are replayed."""
+    empty_url: str
+    """A database beside it, with nothing in it."""
     replay: Replay | None = None
 
     def urls_of(self, entry: Entry) -> tuple[str, str]:
@@ -64,7 +73,7 @@ def opened(name: str, data: Data, cores: Cores) -> Generator[Target]:
 def _sqlite(stack: contextlib.ExitStack, _: Cores) -> Target:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbkit-bench-"))
     url = f"sqlite:///{Path(folder) / 'bench.db'}"
-    return Target("sqlite", url, f"SQLite {sqlite3.sqlite_version}, a file, WAL", None)
+    return Target("sqlite", url, f"SQLite {sqlite3.sqlite_version}, a file, WAL", None, "sqlite://")
 
 
 def _started(stack: contextlib.ExitStack, found: Server | Missing, cores: Cores) -> Server:
@@ -77,23 +86,37 @@ def _started(stack: contextlib.ExitStack, found: Server | Missing, cores: Cores)
     return found
 
 
+def _database(stack: contextlib.ExitStack, server: Server) -> str:
+    """Return a database of its own, which is removed at the end where the server stays."""
+    url = fresh_database(server)
+    if server._child is None:
+        stack.callback(drop_database, server, url)
+    return url
+
+
 def _postgres(stack: contextlib.ExitStack, cores: Cores) -> Target:
     server = _started(stack, start_postgres(), cores)
-    return Target("postgresql", fresh_database(server), server.describe(), None)
+    return Target("postgresql", _database(stack, server), server.describe(), None, _database(stack, server))
 
 
 def _mongo(stack: contextlib.ExitStack, cores: Cores) -> Target:
     server = _started(stack, start_mongodb(), cores)
-    url = fresh_database(server)
+    url = _database(stack, server)
     address = urlsplit(url)
     replay = stack.enter_context(Replay(address.hostname or "127.0.0.1", address.port or 27017))
     replay.pin(cores)
-    kind = "a server that speaks MongoDB's protocol and is not MongoDB" if server.is_surrogate else "MongoDB"
+    kind = "which speaks the protocol and is not MongoDB" if server.is_surrogate else "MongoDB"
     stand_in = (
-        f"The replies are those of {server.name} {server.version}, {kind}, recorded once and replayed by a proxy on "
-        "loopback: the figures are the client's cost alone, and say nothing of the server's."
+        f"MongoDB wire protocol, surrogate server: the replies are those of {server.name} {server.version}, {kind}, recorded "
+        "once and replayed by a proxy on loopback. The figures are the client's cost alone; they say nothing of a server's "
+        "time, and are not measured on MongoDB. The proxy leaves the surrogate's name out of its replies, so that dbkit "
+        'goes the way that it goes on MongoDB (read concern "snapshot" where several collections are read, and no '
+        "transaction), and it cuts the batches of `iterate` itself out of documents that it read once."
+        if server.is_surrogate
+        else f"The replies are those of {server.name} {server.version}, {kind}, recorded once and replayed by a proxy on "
+        "loopback: the figures are the client's cost alone, and say nothing of the server's time."
     )
-    return Target("mongodb", url, server.describe(), stand_in, replay)
+    return Target("mongodb", url, server.describe(), stand_in, _database(stack, server), replay)
 
 
 def _mongo_url(url: str, port: int) -> str:

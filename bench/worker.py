@@ -58,19 +58,24 @@ class Worker:
     def _call(self, verb: str, *arguments: Any) -> Any:
         return self._result(getattr(self._contender, verb)(*arguments))
 
-    def verify(self) -> list[str]:
-        """Return what is wrong: every workload's result is compared with what the data say."""
-        wrong: list[str] = []
-        # The reads first: the writes change what there is to count.
-        for workload in sorted(WORKLOADS, key=lambda w: w.writes):
+    def verify(self, *, writes: bool) -> dict[str, dict[str, str]]:
+        """Compare what the workloads that write, or those that do not, return with what the data say.
+
+        Returns:
+            By the workload's name, under "wrong" what is wrong, under "not_offered" what the contender does not have.
+        """
+        found: dict[str, dict[str, str]] = {"wrong": {}, "not_offered": {}}
+        for name in [w.name for w in WORKLOADS if w.writes == writes]:
             try:
-                if not (self._reads if workload.name in self._case.expected else self._writes)(workload.name):
-                    wrong.append(f"{workload.name}: not what the data say")
+                if not (self._reads if name in self._case.expected else self._writes)(name):
+                    found["wrong"][name] = "not what the data say"
+            except NotImplementedError as error:
+                found["not_offered"][name] = str(error)
             except Exception as error:  # noqa: BLE001
                 # Whatever a contender raises is a finding about it.
-                wrong.append(f"{workload.name}: {type(error).__name__}: {error}")
+                found["wrong"][name] = f"{type(error).__name__}: {error}"
                 traceback.print_exc()
-        return wrong
+        return found
 
     def _reads(self, name: str) -> bool:
         expected = self._case.expected[name]
@@ -152,13 +157,19 @@ def main() -> None:
     def prepare() -> dict[str, Any]:
         if begin["core"] is not None:
             os.sched_setaffinity(0, {begin["core"]})
-        # Verified on the server itself, whatever is put before it afterwards.
-        worker.open(begin["direct_url"])
-        wrong = worker.verify()
-        if begin["url"] != begin["direct_url"]:
+        direct, url = begin["direct_url"], begin["url"]
+        worker.open(url)
+        # The reads first: the writes change what there is to count.
+        found = worker.verify(writes=False)
+        if direct != url:
+            # What is replayed shows no write.
             worker.close()
-            worker.open(begin["url"])
-        return {"wrong": wrong}
+            worker.open(direct)
+        written = worker.verify(writes=True)
+        if direct != url:
+            worker.close()
+            worker.open(url)
+        return {kind: {**found[kind], **written[kind]} for kind in found}
 
     for line in itertools.chain(["null"], sys.stdin):
         asked = json.loads(line)

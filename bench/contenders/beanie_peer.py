@@ -110,11 +110,12 @@ class BeanieContender:
         )
 
     async def iterate(self) -> tuple[int, Any]:
-        rows = await PostDocument.find_all().sort("+_id").limit(1000).to_list()
+        rows = await PostDocument.find_all(batch_size=1001).sort("+_id").limit(1000).to_list()
         done, last = 0, None
         while rows:
             done, last = done + len(rows), rows[-1]
-            rows = await PostDocument.find({"_id": {"$gt": last.id}}).sort("+_id").limit(1000).to_list()
+            after = {"_id": {"$gt": last.id}}
+            rows = await PostDocument.find(after, batch_size=1001).sort("+_id").limit(1000).to_list()
         return done, last
 
     async def close(self) -> None:

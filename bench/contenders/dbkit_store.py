@@ -10,6 +10,7 @@ import dbkit
 from dbkit.blog import Blog, Post, User, UserWithPosts
 
 from .base import Stats
+from .sql import BATCH
 
 __all__ = ["DbkitStore", "make"]
 
@@ -63,10 +64,12 @@ class DbkitStore:
     def upsert(self, user: User) -> Any:
         return self._users.upsert(user, on=User.email)
 
-    def iterate(self) -> tuple[int, Any]:
+    def iterate(self, most: int | None = None) -> tuple[int, Any]:
         done, last = 0, None
-        for item in self._posts.iterate():
+        for item in self._posts.iterate(batch=BATCH if most is None else min(most, BATCH)):
             done, last = done + 1, item
+            if done == most:
+                break
         return done, last
 
     def close(self) -> None:

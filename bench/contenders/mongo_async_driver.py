@@ -15,6 +15,7 @@ from dbkit.values import casefold_key
 from .base import Stats
 from .checking import Check, now
 from .mongo_driver import (
+    BY_ID,
     BY_NAME,
     CODECS,
     LATEST,
@@ -26,6 +27,7 @@ from .mongo_driver import (
     renamed,
     replacement,
 )
+from .sql import BATCH
 
 __all__ = ["AsyncMongoDriver", "make", "make_motor"]
 
@@ -111,13 +113,13 @@ class AsyncMongoDriver:
         return self._one(found)
 
     async def iterate(self) -> tuple[int, Any]:
-        found = await self._posts.find(sort=[("_id", 1)], limit=1000).to_list(None)
+        found = await self._posts.find(sort=BY_ID, limit=BATCH, batch_size=BATCH + 1).to_list(None)
         done, last = 0, None
         while found:
             after = {"_id": {"$gt": found[-1]["_id"]}}
             for item in self._check.posts(self._renamed(found)):
                 done, last = done + 1, item
-            found = await self._posts.find(after, sort=[("_id", 1)], limit=1000).to_list(None)
+            found = await self._posts.find(after, sort=BY_ID, limit=BATCH, batch_size=BATCH + 1).to_list(None)
         return done, last
 
     async def close(self) -> None:

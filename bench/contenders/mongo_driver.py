@@ -18,8 +18,10 @@ from dbkit.values import casefold_key
 from ..models import PlainUser
 from .base import Stats
 from .checking import Check, now
+from .sql import BATCH
 
 __all__ = [
+    "BY_ID",
     "BY_NAME",
     "CODECS",
     "LATEST",
@@ -37,6 +39,7 @@ Document = dict[str, Any]
 CODECS: CodecOptions[Document] = CodecOptions(
     tz_aware=True, tzinfo=UTC, uuid_representation=UuidRepresentation.STANDARD
 )
+BY_ID = [("_id", 1)]
 BY_NAME = [("username", 1)]
 LATEST = [("created_at", -1), ("_id", -1)]
 MOST: list[Document] = [
@@ -97,8 +100,8 @@ def renamed(documents: list[Document]) -> list[Document]:
 class MongoDriver:
     """The verbs on PyMongo."""
 
-    def __init__(self, url: str, *, checked: bool) -> None:
-        self._check = Check(checked=checked)
+    def __init__(self, url: str, *, checked: bool, own: bool = False) -> None:
+        self._check = Check(checked=checked, own=own)
         self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(url)
         database = self._client.get_default_database(codec_options=CODECS)
         self._users = database["users"]
@@ -167,20 +170,24 @@ class MongoDriver:
             )
         )
 
-    def iterate(self) -> tuple[int, Any]:
-        found = self._posts.find(sort=[("_id", 1)], limit=1000).to_list()
+    def iterate(self, most: int | None = None) -> tuple[int, Any]:
+        size = BATCH if most is None else min(most, BATCH)
+        # The first batch would hold 101 documents.
+        found = self._posts.find(sort=BY_ID, limit=size, batch_size=size + 1).to_list()
         done, last = 0, None
         while found:
-            after = found[-1]["_id"]
+            after = {"_id": {"$gt": found[-1]["_id"]}}
             for item in self._check.posts(self._renamed(found)):
                 done, last = done + 1, item
-            found = self._posts.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=1000).to_list()
+            if done == most:
+                break
+            found = self._posts.find(after, sort=BY_ID, limit=size, batch_size=size + 1).to_list()
         return done, last
 
     def close(self) -> None:
         self._client.close()
 
 
-def make(url: str, *, checked: bool) -> MongoDriver:
+def make(url: str, *, checked: bool, own: bool = False) -> MongoDriver:
     """Open it."""
-    return MongoDriver(url, checked=checked)
+    return MongoDriver(url, checked=checked, own=own)

@@ -116,11 +116,11 @@ class MongoEngineContender:
 
     def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
-        rows = list(self._post.objects.order_by("id").limit(1000))
+        rows = list(self._post.objects.order_by("id").limit(1000).batch_size(1001))
         while rows:
             for item in POSTS.validate_python(rows):
                 done, last = done + 1, item
-            rows = list(self._post.objects(id__gt=rows[-1].id).order_by("id").limit(1000))
+            rows = list(self._post.objects(id__gt=rows[-1].id).order_by("id").limit(1000).batch_size(1001))
         return done, last
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from dbkit.values import casefold_key
 
 from .base import Stats
 from .checking import Check, now, values_of
-from .sql import statements
+from .sql import BATCH, statements
 from .sqlite_driver import children_of
 
 __all__ = ["SQL", "PostgresDriver", "make"]
@@ -25,8 +25,8 @@ SQL: Any = statements("postgresql")
 class PostgresDriver:
     """The verbs on psycopg."""
 
-    def __init__(self, url: str, *, checked: bool) -> None:
-        self._check = Check(checked=checked)
+    def __init__(self, url: str, *, checked: bool, own: bool = False) -> None:
+        self._check = Check(checked=checked, own=own)
         # psycopg's overloads do not say what a row factory makes of the rows.
         self._connection: Any = psycopg.connect(url, autocommit=True, row_factory=cast("Any", dict_row))
 
@@ -83,20 +83,24 @@ class PostgresDriver:
         return self._check.users(self._rows(SQL["upsert"], values_of(checked)))[0]
 
     def iterate(self, most: int | None = None) -> tuple[int, Any]:
-        rows = self._rows(SQL["first"])
+        size = BATCH if most is None else min(most, BATCH)
+        first, following = (
+            SQL[name].replace(f"LIMIT {BATCH}", f"LIMIT {size}") for name in ("first", "next")
+        )
+        rows = self._rows(first)
         done, last = 0, None
         while rows:
-            for item in self._check.posts(rows if most is None else rows[: most - done]):
+            for item in self._check.posts(rows):
                 done, last = done + 1, item
             if done == most:
                 break
-            rows = self._rows(SQL["next"], (rows[-1]["id"],))
+            rows = self._rows(following, (rows[-1]["id"],))
         return done, last
 
     def close(self) -> None:
         self._connection.close()
 
 
-def make(url: str, *, checked: bool) -> PostgresDriver:
+def make(url: str, *, checked: bool, own: bool = False) -> PostgresDriver:
     """Open it."""
-    return PostgresDriver(url, checked=checked)
+    return PostgresDriver(url, checked=checked, own=own)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["POST", "USER", "statements"]
+__all__ = ["BATCH", "POST", "USER", "statements"]
 
 USER = "id, created_at, updated_at, username, email, bio"
 POST = "id, created_at, updated_at, user_id, title, body"
+BATCH = 1000
+"""How many rows `iterate` reads at a time, as dbkit does."""
 _COLUMNS = f"{USER}, email__casefold"
 
 _LATEST_OF_EACH = {
@@ -47,6 +49,6 @@ def statements(dialect: str) -> dict[str, str]:
             + "DO UPDATE SET updated_at = excluded.updated_at, username = excluded.username, email = excluded.email, "
             f"bio = excluded.bio RETURNING {USER}"
         ),
-        "first": f"SELECT {POST} FROM posts ORDER BY id LIMIT 1000",
-        "next": f"SELECT {POST} FROM posts WHERE id > {mark} ORDER BY id LIMIT 1000",
+        "first": f"SELECT {POST} FROM posts ORDER BY id LIMIT {BATCH}",
+        "next": f"SELECT {POST} FROM posts WHERE id > {mark} ORDER BY id LIMIT {BATCH}",
     }

@@ -15,7 +15,7 @@ from ..data import sqlite_path, to_ms
 from ..models import PlainUser
 from .base import Stats
 from .checking import Check, now
-from .sql import statements
+from .sql import BATCH, statements
 
 __all__ = ["SqliteDriver", "children_of", "lite_values", "make"]
 
@@ -48,8 +48,8 @@ def children_of(parents: list[dict[str, Any]], children: list[dict[str, Any]]) -
 class SqliteDriver:
     """The verbs on sqlite3."""
 
-    def __init__(self, url: str, *, checked: bool) -> None:
-        self._check = Check(checked=checked)
+    def __init__(self, url: str, *, checked: bool, own: bool = False) -> None:
+        self._check = Check(checked=checked, own=own, in_ms=True)
         self._connection = sqlite3.connect(sqlite_path(url), isolation_level=None, cached_statements=512)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA foreign_keys = ON")
@@ -107,20 +107,24 @@ class SqliteDriver:
         return self._check.users(self._rows(SQL["upsert"], lite_values(checked)))[0]
 
     def iterate(self, most: int | None = None) -> tuple[int, Any]:
-        rows = self._rows(SQL["first"])
+        size = BATCH if most is None else min(most, BATCH)
+        first, following = (
+            SQL[name].replace(f"LIMIT {BATCH}", f"LIMIT {size}") for name in ("first", "next")
+        )
+        rows = self._rows(first)
         done, last = 0, None
         while rows:
-            for item in self._check.posts(rows if most is None else rows[: most - done]):
+            for item in self._check.posts(rows):
                 done, last = done + 1, item
             if done == most:
                 break
-            rows = self._rows(SQL["next"], (rows[-1]["id"],))
+            rows = self._rows(following, (rows[-1]["id"],))
         return done, last
 
     def close(self) -> None:
         self._connection.close()
 
 
-def make(url: str, *, checked: bool) -> SqliteDriver:
+def make(url: str, *, checked: bool, own: bool = False) -> SqliteDriver:
     """Open it."""
-    return SqliteDriver(url, checked=checked)
+    return SqliteDriver(url, checked=checked, own=own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import struct
@@ -10,18 +11,24 @@ import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import bson
 import pytest
 
+import bench.slices
 from bench.data import Case, Data, fill, plain, remove_new
 from bench.instructions import compared
-from bench.registry import CONTENDERS, STORES, of_store
+from bench.registry import CONTENDERS, STORES, Entry, of_store
 from bench.replay import Replay
-from bench.report import Ratio, ratio
+from bench.report import Ratio, page, ratio, with_table
+from bench.runner import Cores, measure
+from bench.slices import Slices, asked_slice
 from bench.worker import Worker
 from bench.workloads import BARS, BY_NAME, WORKLOADS
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +57,16 @@ def test_a_document_and_an_instance_are_shown_alike(data: Data) -> None:
     assert plain(user) == plain(document)
 
 
-@pytest.mark.parametrize("name", ["raw", "floor", "dbkit", "floor_async", "dbkit_async"])
+@pytest.mark.parametrize("name", ["raw", "floor", "floor_own", "dbkit", "floor_async", "dbkit_async"])
 def test_contenders_return_what_the_data_say(data: Data, tmp_path: Path, name: str) -> None:
     url = f"sqlite:///{tmp_path / 'bench.db'}"
     fill(url, data)
     worker = Worker("sqlite", name, Case(**asdict(data.case())))
     worker.open(url)
     try:
-        assert worker.verify() == []
+        nothing: dict[str, dict[str, str]] = {"wrong": {}, "not_offered": {}}
+        assert worker.verify(writes=False) == nothing
+        assert worker.verify(writes=True) == nothing
     finally:
         worker.close()
         worker.end()
@@ -72,10 +81,38 @@ def test_a_wrong_result_is_found(data: Data, tmp_path: Path) -> None:
     worker = Worker("sqlite", "floor", case)
     worker.open(url)
     try:
-        assert worker.verify() == ["page: not what the data say"]
+        assert worker.verify(writes=False)["wrong"] == {"page": "not what the data say"}
     finally:
         worker.close()
         worker.end()
+
+
+def test_a_contender_that_fails_is_told_and_the_others_go_on(data: Data, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bench.db'}"
+    fill(url, data)
+    broken = Entry("broken", "nobody knows it", {"sqlite": "no_such_module"})
+    told: list[str] = []
+    with (tmp_path / "log").open("wb") as log:
+        found = measure(
+            "sqlite",
+            [broken, next(entry for entry in CONTENDERS if entry.name == "floor")],
+            lambda _: (url, url),
+            data.case(),
+            repeats=2,
+            target_s=0.001,
+            cores=Cores(None, None),
+            clean=lambda: remove_new(url),
+            log=log,
+            workloads=[BY_NAME["get"], BY_NAME["create"]],
+            tell=told.append,
+        )
+    assert found.failed == {"broken": "its process ended"}
+    assert {workload: set(row) for workload, row in found.cpu.items()} == {
+        "get": {"floor"},
+        "create": {"floor"},
+    }
+    assert all(len(row["floor"]) == 2 and None not in row["floor"] for row in found.cpu.values())
+    assert any("repeat 2 of 2" in line for line in told)
 
 
 def test_ratios_are_taken_within_one_repeat() -> None:
@@ -105,6 +142,15 @@ def test_every_store_has_its_floors_and_every_bar_a_workload() -> None:
     assert len({entry.name for entry in CONTENDERS}) == len(CONTENDERS)
     assert {name for bars in BARS.values() for name in bars} <= set(BY_NAME)
     assert len(BY_NAME) == len(WORKLOADS)
+
+
+def test_the_page_and_the_readme_are_made_of_the_json() -> None:
+    """`python -m bench --page docs/performance.json` makes them."""
+    results = json.loads((ROOT / "docs" / "performance.json").read_text())
+    assert (ROOT / "docs" / "performance.md").read_text() == page(results)
+    readme = (ROOT / "README.md").read_text()
+    assert "performance: begin" in readme
+    assert with_table(readme, results) == readme
 
 
 # -- the proxy that replays ------------------------------------------------------------------------------------------------
@@ -177,6 +223,83 @@ def test_the_same_question_is_answered_from_the_recording(counting_server: tuple
             assert _read(client)[1]["n"] == 6
         assert replay.hits() == {"a": {"replayed": 3, "served": 4}}
     assert asked == ["find", "find", "ping", "ping", "insert", "commitTransaction"]
+
+
+def _slices(documents: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> Slices:
+    class Kept(bench.slices._Kept):
+        def __init__(self, *_: object) -> None:
+            self.ids = [bytes(str(d["_id"]), "ascii") for d in documents]
+            self.documents = [bson.encode(d) for d in documents]
+            self.fields = frozenset({"_id", "n"})
+            self.namespace, self.tail = b"d.posts", bson.encode({"operationTime": 1})[4:-1]
+
+    monkeypatch.setattr(bench.slices, "_Kept", Kept)
+    return Slices(("127.0.0.1", 0))
+
+
+def _numbers(reply: bytes | None, batch: str) -> tuple[list[int], int]:
+    assert reply is not None
+    found = bson.decode(reply[5:])
+    assert (found["ok"], found["operationTime"], found["cursor"]["ns"]) == (1.0, 1, "d.posts")
+    return [d["n"] for d in found["cursor"][batch]], found["cursor"]["id"]
+
+
+def test_reading_on_from_an_id_is_answered_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = _slices([{"_id": f"{n:04}", "n": n} for n in range(500)], monkeypatch)
+    by_id = {"sort": {"_id": 1}}
+    first = asked_slice({"find": "posts", "filter": {}, **by_id, "limit": 200})
+    assert first is not None
+    shown, cursor = _numbers(slices.first("d", first), "firstBatch")
+    assert shown == list(range(101))
+    assert _numbers(slices.more(cursor), "nextBatch") == (list(range(101, 200)), 0)
+    assert slices.more(cursor) is None
+    after = {"_id": {"$gt": b"0350"}}
+    for asked in (
+        {"find": "posts", "filter": after, **by_id, "limit": 200, "batchSize": 201, "maxTimeMS": 9},
+        {
+            "find": "posts",
+            "filter": after,
+            **by_id,
+            "limit": 200,
+            "batchSize": 201,
+            "projection": {"_id": 1, "n": 1},
+        },
+        {
+            "aggregate": "posts",
+            "pipeline": [{"$match": after}, {"$sort": {"_id": 1}}, {"$limit": 200}],
+            "cursor": {"batchSize": 200},
+        },
+    ):
+        found = asked_slice(asked)
+        assert found is not None
+        assert _numbers(slices.first("d", found), "firstBatch") == (list(range(351, 500)), 0)
+
+
+NO_SLICES: list[dict[str, Any]] = [
+    {"find": "posts", "filter": {}, "sort": {"_id": -1}, "limit": 200},
+    {"find": "posts", "filter": {}, "sort": {"_id": 1, "n": 1}, "limit": 200},
+    {"find": "posts", "filter": {}, "sort": {"_id": 1}, "limit": 50},
+    {"find": "posts", "filter": {}, "sort": {"_id": 1}},
+    {"find": "posts", "filter": {}, "sort": {"_id": 1}, "limit": 200, "skip": 3},
+    {"find": "posts", "filter": {"n": 1}, "sort": {"_id": 1}, "limit": 200},
+    {"find": "posts", "filter": {"_id": {"$gte": b"1"}}, "sort": {"_id": 1}, "limit": 200},
+    {"aggregate": "posts", "pipeline": [{"$match": {}}, {"$limit": 200}], "cursor": {}},
+    {"insert": "posts"},
+]
+
+
+@pytest.mark.parametrize("fields", NO_SLICES)
+def test_other_questions_are_no_slices(fields: dict[str, Any]) -> None:
+    assert asked_slice(fields) is None
+
+
+def test_a_projection_that_leaves_fields_out_is_left_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = _slices([{"_id": "1", "n": 1}], monkeypatch)
+    asked = asked_slice(
+        {"find": "posts", "filter": {}, "sort": {"_id": 1}, "limit": 200, "projection": {"n": 1}}
+    )
+    assert asked is not None
+    assert slices.first("d", asked) is None
 
 
 def test_ids_of_created_rows_differ_between_contenders(data: Data) -> None:
