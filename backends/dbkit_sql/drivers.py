@@ -137,8 +137,8 @@ class SqliteConnection:
 
     @property
     def is_clean(self) -> bool:
-        """Whether it is fit for the next one: no transaction is open."""
-        return not self.raw.in_transaction
+        """Whether it is fit for the next one: no transaction is open, and it may write."""
+        return not self.raw.in_transaction and not self._guarded
 
     def begin(self, *, read_only: bool = False, guarded: bool = False) -> None:
         """Begin a transaction; *guarded*: SQLite itself refuses to write in it."""
@@ -160,8 +160,8 @@ class SqliteConnection:
 
     def _end(self) -> None:
         if self._guarded:
-            self._guarded = False
             self.rows("PRAGMA query_only = OFF")
+            self._guarded = False
 
     def close(self) -> None:
         """Close it."""
@@ -248,8 +248,8 @@ class AsyncSqliteConnection:
 
     @property
     def is_clean(self) -> bool:
-        """Whether it is fit for the next one: no transaction is open."""
-        return not self.raw.in_transaction
+        """Whether it is fit for the next one: no transaction is open, and it may write."""
+        return not self.raw.in_transaction and not self._guarded
 
     async def begin(self, *, read_only: bool = False, guarded: bool = False) -> None:
         """Begin a transaction; *guarded*: SQLite itself refuses to write in it."""
@@ -272,8 +272,8 @@ class AsyncSqliteConnection:
 
     async def _end(self) -> None:
         if self._guarded:
-            self._guarded = False
             await self.rows("PRAGMA query_only = OFF")
+            self._guarded = False
 
     async def close(self) -> None:
         """Close it."""

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from dbkit import AsyncDatabase, Database, aconnect, connect, errors
+from dbkit.statement import Statement
 from dbkit.testing.servers import Server, start_postgres
 from dbkit_sql._sync import postgres as sync_postgres
 from dbkit_sql.adapters import has_input
@@ -407,6 +408,23 @@ def test_a_reading_transaction_of_sqlite_cannot_write() -> None:
         ):
             connection.execute("DELETE FROM users")
         db.store(User).create(User(name="x"))
+
+
+def test_a_connection_that_may_only_read_is_not_passed_on() -> None:
+    with connect("sqlite://", entities=ENTITIES, pool_size=1) as db:
+        db.create_schema()
+        raises = True
+
+        def hook(statement: Statement) -> None:
+            if raises and "query_only = ON" in statement.text:
+                raise ZeroDivisionError
+
+        db.on_statement(hook)
+        with pytest.raises(ZeroDivisionError), db.transaction(read_only=True):
+            pass
+        raises = False
+        db.store(User).create(User(name="x"))
+        assert _backend(db).pool.in_use == 0
 
 
 def test_a_table_that_is_altered_is_read_on(postgres_url: str) -> None:
