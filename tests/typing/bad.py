@@ -11,7 +11,7 @@ from dbkit.fields import Change, Mapped, any_related, field, via
 from dbkit.query import Filter
 from dbkit.views import Group, View, avg, count, day, key, max_, related, sum_
 from models import Address, Old, Org, Post, PostLine, PostStats, User
-from dbkit import AsyncStores, Stores
+from dbkit import AsyncStores, Database, Stores
 
 
 def names(user: User) -> None:
@@ -101,6 +101,12 @@ class BadGroup(Group[Post]):
 
 class BadKey(Record[bytes], name="bad_key"):  # E: an id is a UUID, a str or an int
     pass
+
+
+def databases(db: Database) -> None:
+    db.backfill(User, User.age, "3")  # E: age is int
+    db.backfill(User, User.age, None)  # E: never None
+    db.check(User, sample="all")  # E: an int
 
 
 def stores(db: Stores, user: User) -> None:

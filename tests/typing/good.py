@@ -12,7 +12,7 @@ from dbkit.fields import Change, FieldRef, any_related, via
 from dbkit.query import Filter, all_of, any_of
 from dbkit.objectid import ObjectId
 from models import Address, Old, Org, Post, PostLine, PostStats, Status, User, UserLine, UserWithPosts
-from dbkit import AsyncStores, Database, Page, Stores, Transaction
+from dbkit import AsyncStores, Database, Finding, Page, Report, Stores, Transaction
 
 
 def instances(user: User, post: Post) -> None:
@@ -158,6 +158,11 @@ async def async_stores(db: AsyncStores, user: User) -> None:
 
 def databases(db: Database, user: User) -> None:
     stores(db, user)
+    assert_type(db.check(User, Post, sample=10), Report)
+    assert_type(db.check().findings, tuple[Finding, ...])
+    assert_type(db.backfill(User, User.note, "x"), int)
+    assert_type(db.backfill(User, User.note, None, batch=10, progress=lambda done, total: done <= total), int)
+    assert_type(db.backfill(User, User.address, Address(city="Rome")), int)
     with db.transaction() as tx:
         stores(tx, user)
 
