@@ -154,8 +154,14 @@ def _or_null(found: Expr, places: Sequence[Place], holds_for_null: bool) -> Expr
     return found
 
 
-def _is_certain(reference: FieldSpec) -> bool:
-    return reference.reference is not None and reference.reference.check and not reference.type.nullable
+def _are_certain(entity: EntitySpec, references: Sequence[FieldSpec]) -> bool:
+    """Return whether each reference leads to a row by a foreign key; in a table that dbkit did not make there may be none."""
+    for field in references:
+        reference = field.reference
+        if reference is None or not reference.check or field.type.nullable or not entity.managed:
+            return False
+        entity = reference.target
+    return True
 
 
 class Scope(Conditions):
@@ -198,7 +204,8 @@ class Scope(Conditions):
             self._parents[key] = found
             link = _link(child, references[-1], found)
             # The foreign key says that the parent is there: then the planner may begin with it.
-            self.source = self.source.join(found, link, isouter=not all(map(_is_certain, references)))
+            is_certain = _are_certain(self.entity, references)
+            self.source = self.source.join(found, link, isouter=not is_certain)
         return found
 
     def _alias_of(self, reference: FieldSpec) -> FromClause:

@@ -14,6 +14,8 @@ from dbkit import (
     Entity,
     Group,
     Mapped,
+    Record,
+    View,
     avg,
     connect,
     count,
@@ -135,3 +137,37 @@ def test_rows_are_grouped_before_the_parents_are_joined(sql_url: str, joined: An
         assert grouped
         assert "AS groups$" in joins
         assert "JOIN teams" in joins
+
+
+class Old(Record[int], name="old", managed=False):
+    """Its table has no foreign key, and a row that leads nowhere."""
+
+    id: Mapped[int]
+    team: Mapped[UUID] = field(references=lambda: Team)
+
+
+class OldLine(View[Old]):
+    """What a missing parent is read as."""
+
+    id: Mapped[int] = via(Old.id)
+    title: Mapped[str | None] = via(Old.team, Team.title)
+
+
+class ByOldTeam(Group[Old]):
+    """Likewise."""
+
+    team: Mapped[UUID] = key(Old.team)
+    title: Mapped[str | None] = key(via(Old.team, Team.title))
+    rows: Mapped[int] = count()
+
+
+def test_a_table_without_foreign_keys_loses_no_row(sql_url: str) -> None:
+    with connect(sql_url, entities=[Team, Old]) as db:
+        db.create_schema()
+        with db.native() as connection:
+            kind = "uuid" if sql_url.startswith("postgresql") else "BLOB"
+            connection.execute(f"CREATE TABLE old (id bigint PRIMARY KEY, team {kind} NOT NULL)")
+        db.store(Team).create(TEAMS[0])
+        db.store(Old).create_many([Old(id=1, team=TEAMS[0].id), Old(id=2, team=UUID(int=99))])
+        assert [line.title for line in db.store(Old).find(into=OldLine)] == ["b", None]
+        assert [(g.title, g.rows) for g in db.store(Old).group(ByOldTeam)] == [("b", 1), (None, 1)]
