@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import DbkitError
 from .failures import DIRTY, Misuse, Stop
 from .options import Debug, Folder, Json, Url, Yes
 from .output import columns, emit, faint, is_terminal, shown
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..migrations import Entry, Migrator, PlannedStep, Ran
+    from ..migrations import Entry, Event, Migrator, PlannedStep, Ran, Version
 
 __all__ = ["app", "looking", "pending", "running"]
 
@@ -45,17 +46,34 @@ def looking(settings: Settings, entities: Iterable[type[Any]] = ()) -> Generator
 
 @contextmanager
 def running(settings: Settings, lock_timeout_s: float, is_quiet: bool) -> Generator[Migrator]:
-    """Open a migrator that works: what it does is shown, and signals end it between two statements."""
+    """Open a migrator that works: what it does is shown, and signals end it between two statements.
+
+    Where it fails, what ran before is told all the same.
+    """
     from ..migrations import Migrator
     from .progress import watching
 
     settings.parsed_url  # noqa: B018  # from here on its secrets are hidden
-    with (
-        watching(is_quiet) as watch,
-        Migrator(settings.url, settings.path, lock_timeout_s=lock_timeout_s, on_event=watch) as made,
-        _stopped_by_signals(made),
-    ):
-        yield made
+    ended: list[tuple[str, str]] = []
+    try:
+        with watching(is_quiet) as watch:
+
+            def tell(event: Event) -> None:
+                if event.kind == "end":
+                    ended.append((event.stem, event.direction))
+                if watch is not None:
+                    watch(event)
+
+            with (
+                Migrator(settings.url, settings.path, lock_timeout_s=lock_timeout_s, on_event=tell) as made,
+                _stopped_by_signals(made),
+            ):
+                yield made
+    except DbkitError:
+        if not is_quiet:
+            for line in columns(ended):
+                typer.echo(line)
+        raise
 
 
 @contextmanager
@@ -92,7 +110,8 @@ def up(
     """Run all migrations that were not run yet."""
     del debug
     with running(Settings(url, None, path), lock_timeout, as_json) as work:
-        _tell_ran(work, work.up(), as_json)
+        ran, reached = work.up(), work.version()
+    _tell_ran(reached, ran, as_json)
 
 
 @app.command()
@@ -114,7 +133,8 @@ def down(
             asked = f"Undo all migrations of {settings.parsed_url}, from {number} to 0, with the data that they brought?"
             typer.confirm(asked, abort=True, err=True)
     with running(settings, lock_timeout, as_json) as work:
-        _tell_ran(work, work.down(), as_json)
+        ran, reached = work.down(), work.version()
+    _tell_ran(reached, ran, as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -129,7 +149,8 @@ def steps(
     """Run the next N migrations, or undo the last ones: all N or, where there are fewer, none."""
     del debug
     with running(Settings(url, None, path), lock_timeout, as_json) as work:
-        _tell_ran(work, work.steps(number), as_json)
+        ran, reached = work.steps(number), work.version()
+    _tell_ran(reached, ran, as_json)
 
 
 @app.command()
@@ -144,11 +165,11 @@ def goto(
     """Run or undo migrations until VERSION is the last one."""
     del debug
     with running(Settings(url, None, path), lock_timeout, as_json) as work:
-        _tell_ran(work, work.goto(version), as_json)
+        ran, reached = work.goto(version), work.version()
+    _tell_ran(reached, ran, as_json)
 
 
-def _tell_ran(work: Migrator, ran: list[Ran], as_json: bool) -> None:
-    version = work.version()
+def _tell_ran(version: Version, ran: list[Ran], as_json: bool) -> None:
     rows = [(r.stem, r.direction, f"{r.duration_ms:,} ms", f"{r.rows:,} rows" if r.rows else "") for r in ran]
     answer: dict[str, Any] = {
         "version": version.number,

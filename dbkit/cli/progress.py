@@ -75,6 +75,7 @@ def watching(is_quiet: bool) -> Generator[Callable[[Event], None] | None]:
             return
 
         def tell(event: Event) -> None:
-            show(f"{event.stem} {event.direction}: {event.words}", event.rows)
+            step = f"{event.stem} {event.direction}"
+            show(step if event.words == step else f"{step}: {event.words}", event.rows)
 
         yield tell

@@ -157,10 +157,15 @@ class TestRefusals:
     def test_a_failed_step_leaves_nothing_where_it_is_transactional(
         self, dbkit: Command, folder: Path
     ) -> None:
-        _step(folder, "0001_notes", after="raise RuntimeError('on purpose')")
-        said = dbkit.json("migrate", "up", "--url", "sqlite:///x.db", code=1)
-        assert said["error"] == "MigrationFailed"
-        assert dbkit.json("migrate", "version", "--url", "sqlite:///x.db")["dirty"] is False
+        at = ["--url", "sqlite:///x.db"]
+        _step(folder, "0001_notes", after="pass")
+        step = _step(folder, "0002_others", after="raise RuntimeError('on purpose')")
+        step.write_text(step.read_text(encoding="utf-8").replace('"notes"', '"others"'), encoding="utf-8")
+        # What ran before is told, and stays.
+        assert dbkit.done("migrate", "up", *at, code=1) == "0001_notes  up\n"
+        assert dbkit.json("migrate", "up", *at, code=1)["error"] == "MigrationFailed"
+        found = dbkit.json("migrate", "version", *at)
+        assert (found["version"], found["dirty"], found["pending"]) == (1, False, ["0002_others"])
 
 
 def test_dirty_blocks_and_says_the_way_out(dbkit: Command, url: str, folder: Path) -> None:
