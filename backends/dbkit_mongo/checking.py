@@ -7,6 +7,7 @@ say. A 32-bit int is an int.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -86,6 +87,10 @@ _IS: dict[Kind, Callable[[Any], bool]] = {
 }
 
 
+_PARTIAL = frozenset({Kind.FLOAT, Kind.DECIMAL, Kind.DATE, Kind.TIME, Kind.TIMEDELTA})
+"""Where the BSON type has values that the kind has not."""
+
+
 def judge(type: ValueType, codec: Codec) -> Judge:
     """Return what says where a value, not null, is not one of *type*."""
     if type.kind is Kind.JSON:
@@ -101,7 +106,10 @@ def judge(type: ValueType, codec: Codec) -> Judge:
             return lambda value, where: _in_list(value, where, element)
         return lambda value, where: _in_dict(value, where, element)
     is_one = _IS[type.kind]
+    if type.choices is None and type.kind not in _PARTIAL:
+        return lambda value, where: () if is_one(value) else ((where, type_name(value)),)
     validate = own_validator(type.read_schema(codec.decoders)).validate_python
+    is_float = type.kind is Kind.FLOAT
 
     def leaf(value: Any, where: str) -> Iterable[Problem]:
         if not is_one(value):
@@ -110,7 +118,7 @@ def judge(type: ValueType, codec: Codec) -> Judge:
             validate(value)
         except ValidationError:
             return ((where, _VALUE),)
-        return ()
+        return ((where, _VALUE),) if is_float and not math.isfinite(value) else ()
 
     return leaf
 
@@ -179,18 +187,21 @@ class Census:
     def add(self, document: Document) -> None:
         """Count one document."""
         self.total += 1
-        problems: set[Problem] = set()
+        problems: list[Problem] = []
         for key, name, nullable, look in self._members:
             value = document.get(key, _MISSING_MARK)
             if value is _MISSING_MARK:
-                problems.add((name, _MISSING))
+                problems.append((name, _MISSING))
             elif value is not None:
-                problems.update(look(value, name))
+                problems.extend(look(value, name))
             elif not nullable:
-                problems.add((name, _NULL))
-        for where, problem in problems:
-            self.found.setdefault(where, Counter())[problem] += 1
-        self.documents.update({where for where, p in problems if p not in (_MISSING, _NULL, _VALUE)})
+                problems.append((name, _NULL))
+        if problems:
+            # A list may hold the same problem many times.
+            once = set(problems)
+            for where, problem in once:
+                self.found.setdefault(where, Counter())[problem] += 1
+            self.documents.update({where for where, p in once if p not in (_MISSING, _NULL, _VALUE)})
         if not document.keys() <= self._keys:
             self.undeclared.update(key for key in document if key not in self._keys)
 

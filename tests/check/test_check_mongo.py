@@ -261,17 +261,19 @@ def test_indexes_that_keep_something_else_do_not_count(mongo_url: str, theirs: A
 def test_mongomock_is_looked_at_too() -> None:
     class Plain(Entity, name="plain"):
         n: Mapped[int] = field(unique=True)
+        rate: Mapped[float] = field(default=0.0)
 
     with connect("mongomock://", entities=[Plain]) as db:
         assert [f.kind for f in db.check().findings] == ["missing collection"]
         db.create_schema()
         db.store(Plain).create(Plain(n=1))
         with db.native() as (database, _):
-            database["plain"].insert_one({"_id": "x", "n": "1", "extra": 1})
+            database["plain"].insert_one({"_id": "x", "n": "1", "extra": 1, "rate": float("inf")})
         assert [(f.field, f.kind, f.count) for f in db.check().findings] == [
             ("id", "type", 1),
             ("created_at", "missing field", 1),
             ("updated_at", "missing field", 1),
             ("n", "type", 1),
+            ("rate", "value", 1),
             ("extra", "undeclared field", 1),
         ]
