@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from bson.binary import Binary
 from bson.int64 import Int64
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from dbkit.concurrency import sleep
 from dbkit.errors import DbkitError, DuplicateKey, Locked
@@ -43,6 +44,7 @@ class Lease:
         self._owner = secrets.token_hex(8)
         self._good_until: float | None = None
         """By this process's clock, counted from before the request was sent: never later than by the server's."""
+        self._noted: Binary | None = None
         self._stop = threading.Event()
 
     def check(self) -> None:
@@ -109,10 +111,41 @@ class Lease:
         # SecantusDB gives nothing back to one of two that make it at once; the next look tells who has it.
         if found is None or found["owner"] != self._owner:
             return False
-        self._good_until = asked + self._length_s
+        self._good_until, self._noted = asked + self._length_s, None
         if found["taken_over"]:
+            # First the session, whose transaction may have written the state.
+            self._end_session(found["before"])
             fence()
         return True
+
+    def note(self, session: Binary) -> None:
+        """Keep the id of the session that has a transaction now, so that whoever takes over can end it."""
+        if self._good_until is None or session == self._noted:
+            return
+        self._link.call(
+            Doing(as_json({"update": STATE_NAME, "q": {"_id": LEASE}, "u": "the session"}), writes=True),
+            self._link.collection(STATE_NAME).update_one,
+            {"_id": LEASE, "owner": self._owner},
+            {"$set": {"session": session}},
+        )
+        self._noted = session
+
+    def _end_session(self, session: Binary | None) -> None:
+        """End what a killed migrator's transaction holds: by itself the server would end it after a minute.
+
+        https://www.mongodb.com/docs/manual/reference/command/killSessions/: own sessions need no privilege.
+        """
+        if session is None:
+            return
+        command = {"killSessions": [{"id": session}]}
+        try:
+            self._link.call(
+                Doing(as_json({"killSessions": 1})), self._link.driver.command, self._link.database, command
+            )
+        except DbkitError as error:
+            # Shared clusters do not know the command: there its documents stay locked for that minute.
+            if not isinstance(error.__cause__, OperationFailure):
+                raise
 
     def _taking(self) -> list[Document]:
         """Return the update that takes the lease where it is free or has run out, and else changes nothing."""
@@ -129,6 +162,8 @@ class Lease:
                     "taken_over": {
                         "$cond": ["$free", {"$not": [{"$or": [is_mine, is_free]}]}, "$taken_over"]
                     },
+                    "before": {"$cond": ["$free", {"$ifNull": ["$session", None]}, "$before"]},
+                    "session": {"$cond": ["$free", None, "$session"]},
                     "until": {"$cond": ["$free", until, "$until"]},
                     "owner": {"$cond": ["$free", self._owner, "$owner"]},
                 }

@@ -56,12 +56,26 @@ class _Guarded(Link):
         return super().call(doing, function, *args, **kwargs)
 
 
+class _Driver(PyMongo):
+    """Tells the lease of each session that a transaction will be in."""
+
+    def __init__(self, migrator: MongoMigrationStore) -> None:
+        self._migrator = migrator
+
+    def start_session(self, client: Any, *, snapshot: bool) -> Any:
+        session = super().start_session(client, snapshot=snapshot)
+        if not snapshot:
+            self._migrator.lease.note(session.session_id["id"])
+        return session
+
+
 class _Backend(MongoBackend):
     """A backend that sends by a guarded link."""
 
     def __init__(self, url: URL, options: Options, migrator: MongoMigrationStore) -> None:
-        super().__init__(url, options, PyMongo(), MONGODB, FEATURES["mongodb"])
-        self.link: _Guarded = _Guarded(self, PyMongo(), MONGODB, options.timeout_s)
+        driver = _Driver(migrator)
+        super().__init__(url, options, driver, MONGODB, FEATURES["mongodb"])
+        self.link: _Guarded = _Guarded(self, driver, MONGODB, options.timeout_s)
         self.link.migrator = migrator
 
 
