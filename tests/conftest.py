@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before they are imported: a rule that fails shows what it compared.
 pytest.register_assert_rewrite("dbkit.testing._async", "dbkit.testing._sync", "dbkit.testing.samples")
@@ -17,6 +18,10 @@ pytest.register_assert_rewrite("dbkit.testing._async", "dbkit.testing._sync", "d
 from dbkit.testing import plugin  # noqa: E402
 from dbkit.testing.servers import Kind, Server, missing_is_failure  # noqa: E402
 from dbkit.testing.stores import Shelf  # noqa: E402
+
+# How long an example takes says how busy the machine is, and nothing of dbkit.
+settings.register_profile("dbkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dbkit")
 
 SERVERS: dict[str, Kind] = {"postgresql": "postgresql", "mongodb": "mongodb"}
 FIXTURES: dict[str, Kind] = {"postgres_server": "postgresql", "mongo_server": "mongodb"}
