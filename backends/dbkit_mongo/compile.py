@@ -85,14 +85,20 @@ class Level:
         codec: how values are encoded.
         collections: all collections that the command reads, gathered as they are met.
         figures: the fields of a group's results, by token; None for an entity's documents.
+        roots: where references stand that are not where their entity has them, by token: keys of groups.
     """
 
     def __init__(
-        self, codec: Codec, collections: dict[str, None], figures: dict[int, Figure] | None = None
+        self,
+        codec: Codec,
+        collections: dict[str, None],
+        figures: dict[int, Figure] | None = None,
+        roots: dict[int, str] | None = None,
     ) -> None:
         self.codec = codec
         self.collections = collections
         self._figures = figures
+        self._roots = roots or {}
         self._aliases: dict[tuple[int, ...], str] = {}
         self._pending: list[Stage] = []
         self._made = 0
@@ -112,9 +118,9 @@ class Level:
         if alias is not None:
             return alias
         reference = references[-1]
-        local = key_of(reference)
+        local = self._roots.get(reference.token) or key_of(reference)
         if len(references) > 1:
-            local = f"{self.parent(references[:-1])}.{local}"
+            local = f"{self.parent(references[:-1])}.{key_of(reference)}"
         alias = self._aliases[token] = self.new_name()
         self.lookup(_target(reference), local, "_id", alias, None)
         self._pending.append({"$unwind": {"path": f"${alias}", "preserveNullAndEmptyArrays": True}})

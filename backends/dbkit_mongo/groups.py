@@ -7,18 +7,18 @@ is the quotient of the exact sum and the count, taken by the client.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson.decimal128 import Decimal128
 from pydantic import ValidationError
 
 from dbkit.errors import StoredDataInvalid
-from dbkit.query import GroupBy, Slot
-from dbkit.spec import Aggregate, EntitySpec, GroupSpec
+from dbkit.query import And, Filter, GroupBy, Not, Or, Order, Path, Slot
+from dbkit.spec import Aggregate, EntitySpec, GroupKey, GroupSpec
 from dbkit.values import Kind, ValueType, exact_average, explain_validation
 
 from .compile import Figure, Level, Stage, condition, match_stages, wide
@@ -40,12 +40,12 @@ class GroupPlan:
     collections: tuple[str, ...]
     text: str
     fill: Fill
-    getters: tuple[tuple[str, Callable[[Document], Any]], ...]
-    """The result's field names, and what reads their values from a document."""
+    rows: Callable[[list[Document]], list[Document]]
+    """Makes of each document a mapping by the result's field names."""
 
     def instances(self, documents: list[Document]) -> list[Any]:
         """Return an instance of the group's class for each document."""
-        rows = [{name: get(document) for name, get in self.getters} for document in documents]
+        rows = self.rows(documents)
         try:
             made: list[Any] = self.group.validator.validate_python(rows)
         except ValidationError as error:
@@ -60,29 +60,35 @@ class GroupPlan:
 
 
 def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
-    """Compile a slotted `GroupBy`."""
+    """Compile a slotted `GroupBy`.
+
+    What a key takes from a parent follows from the reference; where that is a key as well, the parents are joined to the
+    groups, which are fewer than the documents, and after the limit if nothing before it asks for them.
+    """
     group, entity = query.group, query.entity
     level = Level(codec, {entity.stored: None})
     stages = match_stages(query.where, level)
+    roots = {
+        key.path.field.token: f"k{position}"
+        for position, key in enumerate(group.keys)
+        if key.path.is_own_field and key.period is None
+    }
+    parents = Level(codec, level.collections, roots=roots)
     keys: Document = {}
+    joined: Document = {}
     shown: Document = {"_id": 0}
-    getters: list[tuple[str, Callable[[Document], Any]]] = []
+    values: dict[str, Value] = {}
     figures: dict[int, Figure] = {}
     for position, key in enumerate(group.keys):
-        place = f"${level.place(key.path)}"
         name = f"k{position}"
-        if key.period is None:
-            # A missing field and null are one group.
-            keys[name] = {"$ifNull": [place, None]}
-            getters.append((key.field.name, _plain(name, key.path.type, codec)))
-            figures[key.field.token] = Figure(name, codec.encoder(key.path.type))
-        else:
-            # In UTC unless told otherwise; null stays null. Right before 1970 too.
-            # https://www.mongodb.com/docs/manual/reference/operator/aggregation/dateTrunc/
-            keys[name] = {"$dateTrunc": {"date": place, "unit": key.period}}
-            getters.append((key.field.name, _period(name)))
-            figures[key.field.token] = Figure(name, _midnight)
-        shown[name] = f"$_id.{name}"
+        is_late = bool(key.path.references) and key.path.references[0].token in roots
+        (joined if is_late else keys)[name] = _key(key, parents if is_late else level)
+        if not is_late:
+            shown[name] = f"$_id.{name}"
+        values[key.field.name] = _plain(name, key.path.type, codec) if key.period is None else _period(name)
+        figures[key.field.token] = Figure(
+            name, _midnight if key.period is not None else codec.encoder(key.path.type)
+        )
     accumulators: Document = {}
     for position, figure in enumerate(group.aggregates):
         name = f"a{position}"
@@ -90,39 +96,85 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
         accumulate, show = _FIGURES[figure.function](name, value, figure)
         accumulators |= accumulate
         shown |= show
-        getters.append((figure.field.name, _figure(name, figure, codec)))
+        values[figure.field.name] = _figure(name, figure, codec)
         is_sum = figure.function in {"count", "count_distinct", "sum"}
         figures[figure.field.token] = Figure(name, wide if is_sum else codec.encoder(figure.field.type))
     stages += level.take()
-    grouped: Stage = {"$group": {"_id": keys or None, **accumulators}}
-    if group.keys:
-        stages.append(grouped)
-    else:
-        # Exactly one row, even over nothing: `$facet` gives one document whatever comes in.
-        nothing: Document = {
-            name: [] if "$addToSet" in acc else _EMPTY.get(next(iter(acc)))
-            for name, acc in accumulators.items()
-        }
-        stages += [
-            {"$facet": {"all": [grouped]}},
-            {"$replaceWith": {"$ifNull": [{"$first": "$all"}, {"$literal": {"_id": None, **nothing}}]}},
-        ]
+    stages += _grouped({"_id": keys or None, **accumulators}, has_keys=bool(group.keys))
     stages.append({"$project": shown})
+    late = {key.field.token for position, key in enumerate(group.keys) if f"k{position}" in joined}
+    own = {key.field.token for key in group.keys} - late
+    order = query.order[: _decisive(query.order, own)] if joined else query.order
     results = Level(codec, level.collections, figures)
-    if query.having is not None:
-        stages.append({"$match": condition(query.having, results)})
-    if query.order:
-        stages.append({"$sort": {results.place(o.path): -1 if o.descending else 1 for o in query.order}})
+    having: list[Stage] = [] if query.having is None else [{"$match": condition(query.having, results)}]
+    end: list[Stage] = []
+    if order:
+        end.append({"$sort": {results.place(o.path): -1 if o.descending else 1 for o in order}})
     if isinstance(query.limit, Slot):
-        stages.append({"$limit": Hole(query.limit.index)})
+        end.append({"$limit": Hole(query.limit.index)})
+    joins: list[Stage] = []
+    if joined:
+        names = [name for name in shown if name != "_id"]
+        joins = [*parents.take(), {"$project": {"_id": 0, **dict.fromkeys(names, 1), **joined}}]
+    if _fields_of(query.having) & late:
+        stages += [*joins, *having, *end]
+    elif late.intersection(o.path.field.token for o in order):
+        stages += [*having, *joins, *end]
+    else:
+        stages += [*having, *end, *joins]
     return GroupPlan(
         entity=entity,
         group=group,
         collections=tuple(level.collections),
         text=text_of({"aggregate": entity.stored, "pipeline": stages}),
         fill=compile_template(stages),
-        getters=tuple(getters),
+        rows=_rows(values),
     )
+
+
+def _key(key: GroupKey, level: Level) -> Document:
+    place = f"${level.place(key.path)}"
+    if key.period is None:
+        # A missing field and null are one group.
+        return {"$ifNull": [place, None]}
+    # In UTC unless told otherwise; null stays null. Right before 1970 too.
+    # https://www.mongodb.com/docs/manual/reference/operator/aggregation/dateTrunc/
+    return {"$dateTrunc": {"date": place, "unit": key.period}}
+
+
+def _grouped(grouping: Document, *, has_keys: bool) -> list[Stage]:
+    if has_keys:
+        return [{"$group": grouping}]
+    # Exactly one row, even over nothing: `$facet` gives one document whatever comes in.
+    nothing: Document = {
+        name: [] if "$addToSet" in accumulator else _EMPTY.get(next(iter(accumulator)))
+        for name, accumulator in grouping.items()
+        if name != "_id"
+    }
+    return [
+        {"$facet": {"all": [{"$group": grouping}]}},
+        {"$replaceWith": {"$ifNull": [{"$first": "$all"}, {"$literal": {"_id": None, **nothing}}]}},
+    ]
+
+
+def _decisive(order: Sequence[Order], keys: set[int]) -> int:
+    """Return how many keys of the order decide: those after all own keys of the groups change nothing."""
+    missing = set(keys)
+    for count, key in enumerate(order, 1):
+        missing.discard(key.path.field.token)
+        if not missing:
+            return count
+    return len(order)
+
+
+def _fields_of(filter: Filter | None) -> set[int]:
+    """Return the result's fields that the filter asks for, by token."""
+    if isinstance(filter, And | Or):
+        return set[int]().union(*map(_fields_of, filter.parts))
+    if isinstance(filter, Not):
+        return _fields_of(filter.part)
+    path: Path | None = getattr(filter, "path", None)
+    return set() if path is None else {path.field.token}
 
 
 # -- figures: (the accumulators, what `$project` shows of them) ------------------------------------------------------------
@@ -170,31 +222,51 @@ _FIGURES: dict[str, _Figure] = {
 # -- from documents ------------------------------------------------------------------------------------------------------
 
 
-def _plain(name: str, type: ValueType, codec: Codec) -> Callable[[Document], Any]:
-    decode = codec.decoder(type)
+class Value(NamedTuple):
+    """A value of a group's document: what *decode* makes of the one under *name* if that is not null."""
 
-    def get(document: Document) -> Any:
-        value = document.get(name)
-        return value if value is None or decode is None else decode(value)
+    name: str
+    decode: Callable[[Any], Any] | None = None
+    whole: Callable[[Document], Any] | None = None
+    """Where it takes more than one: what reads it from the document."""
 
-    return get
+
+def _rows(values: dict[str, Value]) -> Callable[[list[Document]], list[Document]]:
+    """Return the function that reads all documents: one display, as `templates` makes them."""
+    constants: dict[str, Any] = {}
+    parts: list[str] = []
+    for position, (field, value) in enumerate(values.items()):
+        source = f"d.get({value.name!r})"
+        if value.whole is not None:
+            constants[f"c{position}"] = value.whole
+            source = f"c{position}(d)"
+        elif value.decode is not None:
+            constants[f"c{position}"] = value.decode
+            source = f"(None if (v := {source}) is None else c{position}(v))"
+        parts.append(f"{field!r}: {source}")
+    source = f"lambda documents: [{{{', '.join(parts)}}} for d in documents]"
+    # Of field names, our own names and the names of `constants`.
+    rows: Callable[[list[Document]], list[Document]] = eval(source, {"__builtins__": {}, **constants})  # noqa: S307
+    return rows
+
+
+def _plain(name: str, type: ValueType, codec: Codec) -> Value:
+    # pydantic reads the 16 bytes of a UUID.
+    is_uuid = type.kind is Kind.UUID and type.enum is None
+    return Value(name, None if is_uuid else codec.decoder(type))
 
 
 def _midnight(value: date) -> datetime:
     return datetime(value.year, value.month, value.day, tzinfo=UTC)
 
 
-def _period(name: str) -> Callable[[Document], Any]:
-    def get(document: Document) -> Any:
-        value = document.get(name)
-        return None if value is None else value.date()
-
-    return get
+def _period(name: str) -> Value:
+    return Value(name, datetime.date)
 
 
-def _figure(name: str, figure: Aggregate, codec: Codec) -> Callable[[Document], Any]:
+def _figure(name: str, figure: Aggregate, codec: Codec) -> Value:
     if figure.function in {"count", "count_distinct"}:
-        return lambda document: int(document[name])
+        return Value(name, int)
     assert figure.path is not None
     type = figure.path.type
     if figure.function in {"min", "max"}:
@@ -214,7 +286,7 @@ def _figure(name: str, figure: Aggregate, codec: Codec) -> Callable[[Document], 
             return exact_average(exact, count, places + 6) if count else None
         return int(exact) if type.kind is Kind.INT else _at(exact, places)
 
-    return get
+    return Value(name, whole=get)
 
 
 def _at(value: Decimal, places: int) -> Decimal:

@@ -96,6 +96,12 @@ class PostsByUser(Group[Post]):
     likes: Mapped[int] = sum_(Post.likes)
 
 
+class PostsOfUser(Group[Post]):
+    author: Mapped[str] = key(via(Post.user_id, User.name))
+    user_id: Mapped[UUID] = key(Post.user_id)
+    posts: Mapped[int] = count()
+
+
 class Figures(Group[User]):
     users: Mapped[int] = count()
     ages: Mapped[int] = count_distinct(User.age)

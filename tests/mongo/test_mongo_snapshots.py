@@ -35,6 +35,7 @@ from tests.mongo.entities import (
     Post,
     PostLine,
     PostsByUser,
+    PostsOfUser,
     User,
     UserName,
     UserWithPosts,
@@ -124,6 +125,9 @@ def _statements() -> Iterator[tuple[str, str]]:
         POST, PostsByUser, (Post.likes > 1,), PostsByUser.posts > 3, PostsByUser.posts.desc(), 10
     )
     yield "group(PostsByUser)", compile_group(groups.slotted(), MONGODB).text
+    for order in (PostsOfUser.posts.desc(), PostsOfUser.author):
+        groups = group_query(POST, PostsOfUser, (), PostsOfUser.posts > 3, order, 10)
+        yield "group(PostsOfUser, order_by=…)", compile_group(groups.slotted(), MONGODB).text
     figures = group_query(USER, Figures, (), Figures.users > 0, None, None)
     yield "group(Figures)", compile_group(figures.slotted(), MONGODB).text
     yield "insert(Post)", compile_insert(POST, MONGODB).text

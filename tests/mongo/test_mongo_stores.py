@@ -13,7 +13,7 @@ from dbkit.testing.servers import Server
 from dbkit_mongo.explaining import plan_of
 from dbkit_mongo.reads import compile_get
 from dbkit_mongo.rows import MONGODB
-from tests.mongo.entities import Plain, Post, PostLine, User, UserWithPosts
+from tests.mongo.entities import Plain, Post, PostLine, PostsOfUser, User, UserWithPosts
 
 
 @pytest.fixture
@@ -253,3 +253,21 @@ def test_plans_are_read_in_all_their_forms(
         sorts,
         examined,
     )
+
+
+def test_parents_are_joined_to_groups_or_before_what_asks_for_them(db: Database) -> None:
+    users = [User(name=name) for name in ("ada", "bob", "cyd")]
+    db.store(User).create_many(users)
+    posts = db.store(Post)
+    posts.create_many(Post(user_id=users[n].id, title="t") for n in (0, 1, 1, 2, 2, 2))
+    group, (ada, bob, cyd) = PostsOfUser, (user.id for user in users)
+    assert [
+        (g.author, g.user_id, g.posts) for g in posts.group(group, order_by=group.posts.desc(), limit=2)
+    ] == [
+        ("cyd", cyd, 3),
+        ("bob", bob, 2),
+    ]
+    assert [g.author for g in posts.group(group, order_by=group.author.desc(), limit=2)] == ["cyd", "bob"]
+    by_author = posts.group(group, having=(group.author != "bob") & (group.posts < 3))
+    assert [(g.author, g.user_id, g.posts) for g in by_author] == [("ada", ada, 1)]
+    assert [g.author for g in posts.group(group, having=group.posts > 1, limit=1)] == ["bob"]
