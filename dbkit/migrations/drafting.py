@@ -279,30 +279,43 @@ class Drafting:
         self._add(_Phase.ADD_KEY, f"add_{word}({given})", f"drop_{word}({given})")
 
     def _drop_key(self, entity: EntitySpec, word: str, difference: Difference) -> None:
-        if any((entity.token, stored) in self._gone for stored in difference.stored):
-            return  # it goes with its field
+        gone = [stored for stored in difference.stored if self._is_gone(entity, stored)]
+        owners = [stored.removesuffix(_SHADOW) for stored in difference.stored]
+        types = [self._type_there(entity, owner) for owner in owners]
+        if not all(is_declarable(type) for type in types):
+            # What goes with its field needs no step of its own.
+            self.unsolved += [] if gone else [difference.words]
+            return
+        is_alone = len(owners) == 1
         places: list[str] = []
-        for stored in difference.stored:
-            owner = stored.removesuffix(_SHADOW)
-            type = self._type_there(entity, owner)
-            if type is None:
-                self.unsolved.append(difference.words)
-                return
-            options = ['unique="casefold"'] if owner != stored else []
+        for stored, owner, type in zip(difference.stored, owners, types, strict=True):
+            assert type is not None
+            options: list[str] = []
+            if stored != owner:
+                options = ['unique="casefold"']
+            elif gone and is_alone:
+                # The way down brings it back with its field.
+                options = ["unique=True" if word == "unique" else "index=True"]
             places.append(self._of_before(entity, owner, type, options))
         given = ", ".join(places)
-        self._add(_Phase.DROP_KEY, f"drop_{word}({given})", f"add_{word}({given})")
+        if not gone:
+            self._add(_Phase.DROP_KEY, f"drop_{word}({given})", f"add_{word}({given})")
+        elif not is_alone:
+            self._steps.append(_Step(_Phase.DROP_KEY, "", f"m.add_{word}({given})"))
 
     def _drop_reference(self, entity: EntitySpec, stored: str, difference: Difference) -> None:
-        if (entity.token, stored) in self._gone:
-            return
+        is_gone = self._is_gone(entity, stored)
         type = self._type_there(entity, stored)
-        if type is None or difference.found_target is None:
-            self.unsolved.append(difference.words)
+        if type is None or not is_declarable(type) or difference.found_target is None:
+            self.unsolved += [] if is_gone else [difference.words]
             return
         target = self._target(difference.found_target, type)
         before = self._of_before(entity, stored, type, [f"references=lambda: {target}"])
-        self._add(_Phase.DROP_KEY, f"drop_reference({before})", f"add_reference({before})")
+        if not is_gone:
+            self._add(_Phase.DROP_KEY, f"drop_reference({before})", f"add_reference({before})")
+
+    def _is_gone(self, entity: EntitySpec, stored: str) -> bool:
+        return bool({(entity.token, stored), (entity.token, stored.removesuffix(_SHADOW))} & self._gone)
 
     def _type_there(self, entity: EntitySpec, stored: str) -> ValueType | None:
         if (entity.token, stored) in self._there:
@@ -447,7 +460,7 @@ class Drafting:
         up: list[str] = []
         for step in steps:
             up += [f"    # {step.comment}"] if step.comment else []
-            up.append(f"    {step.up}")
+            up += [f"    {step.up}"] if step.up else []
         down = [f"    {step.down}" for step in reversed(steps)]
         parts.append("\n".join(["def up(m: Migration) -> None:", *up]) + "\n")
         parts.append("\n".join(["def down(m: Migration) -> None:", *down]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import sleep
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -76,12 +76,19 @@ class Running:
     ) -> None:
         self.state = state
         self.rows = 0
-        self.has_sent = False
+        progress = state.progress
+        # An earlier run of this step has, where it goes on.
+        self.has_sent = (
+            not script.is_transactional
+            and progress is not None
+            and (progress.operations > 0 or progress.step > 0 or progress.after is not None)
+        )
         self._store = store
         self._script = script
         self._stop = stop
         self._notify = notify
         self._data_steps = 0
+        self._operations = 0
         self._loop: Generator[list[Any], None, None] | None = None
         self._was_left = False
 
@@ -90,8 +97,11 @@ class Running:
     def apply(self, operation: Operation) -> int:
         """Do a schema operation; return how many rows it rewrote."""
         self._check()
+        if self._was_done():
+            return 0
         self.has_sent = True
         rows = self._store.apply(operation)
+        self._note_done()
         self._tell("operation", words_of(operation), rows)
         return rows
 
@@ -100,18 +110,43 @@ class Running:
         rows = 0
         for statement in self._store.statements(text):
             self._check()
+            if self._was_done():
+                continue
             self.has_sent = True
             rows = self._store.sql(statement)
+            self._note_done()
             self._tell("operation", "SQL", rows)
         return rows
 
     def command(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run a MongoDB command."""
+        """Run a MongoDB command; one that was done before a crash is not sent again, and has an empty reply."""
         self._check()
+        if self._was_done():
+            return {}
         self.has_sent = True
         reply = self._store.command(command)
+        self._note_done()
         self._tell("operation", next(iter(command), "command"))
         return reply
+
+    def _was_done(self) -> bool:
+        """Count the operation that begins; return whether an earlier run of this step has done it."""
+        if not self._counts:
+            return False
+        self._operations += 1
+        progress = self.state.progress
+        return progress is not None and self._operations <= progress.operations
+
+    def _note_done(self) -> None:
+        progress = self.state.progress
+        if self._counts and progress is not None:
+            progress = replace(progress, operations=self._operations)
+            self.state = self.save(self.state.changed(progress=progress))
+
+    @property
+    def _counts(self) -> bool:
+        # In a loop over batches the note is the batch's.
+        return not self._script.is_transactional and self._loop is None
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
@@ -283,7 +318,9 @@ class _DataStep:
         step = self._number + 1 if is_done else self._number
         if after is not None and not isinstance(after, int):
             after = str(after)
-        progress = Progress(script.version, script.direction, script.checksum, step, after)
+        before = running.state.progress
+        done = 0 if before is None else before.operations
+        progress = Progress(script.version, script.direction, script.checksum, step, after, done)
         return running.save(running.state.changed(progress=progress))
 
 

@@ -33,6 +33,9 @@ _OUTSIDE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+_NEVER_BLOCKED = frozenset({"sqlite"})
+"""Where every operation of `m` can be part of a transaction, and where that is the only lock: to leave it gains nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -89,7 +92,7 @@ def _python(
     wanted: Any = getattr(module, "transactional", True)
     if not isinstance(wanted, bool):
         raise _bad(source, "transactional is True or False")
-    is_transactional = store.is_transactional and wanted
+    is_transactional = store.is_transactional and (wanted or store.name in _NEVER_BLOCKED)
     if store.name == "postgresql" and is_transactional:
         line = _concurrent_line(source.text)
         if line is not None:

@@ -39,6 +39,9 @@ class Progress:
     """How many data steps were done before this one."""
     after: Any = None
     """The id of the last row whose batch is committed, as JSON (a str or an int); None at a data step's beginning."""
+    operations: int = 0
+    """How many schema operations, SQL statements and commands were done: on what a later one has left half done, an
+    earlier one cannot be done again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class State:
                 "checksum": progress.checksum,
                 "step": progress.step,
                 "after": progress.after,
+                "operations": progress.operations,
             },
         }
 
