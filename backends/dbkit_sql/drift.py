@@ -143,7 +143,10 @@ def _look(
                 return
         elif found.columns == tuple(zip(columns, nulls_first, strict=True)):
             return
-    missing.append(what)
+    if any(found.name == index.name for found in there):
+        wrong.append(str(index.name))
+    else:
+        missing.append(what)
 
 
 def _total(entity: EntitySpec, index: IndexSpec) -> Iterable[Any]:

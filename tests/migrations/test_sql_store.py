@@ -583,6 +583,9 @@ def test_each_difference_is_told_once(store: MigrationStore, url: str) -> None:
     }
     assert told == {
         ("undeclared field", None, ("note",)),
+        # They go with the field, and are told for who wants it back.
+        ("undeclared unique", None, ("note__casefold",)),
+        ("undeclared index", None, ("note",)),
         ("changed field", "boss", ("boss",)),
         ("changed field", "name", ("name",)),
         ("missing reference", "boss", ()),

@@ -21,7 +21,10 @@ def missing(entity: EntitySpec) -> Difference:
 
 
 def differences(tables: Tables, entity: EntitySpec, found: Comparison) -> list[Difference]:
-    """Return what a comparison found, each thing once: what goes with a field is not told beside it."""
+    """Return what a comparison found, each thing once: what comes with a missing field is not told beside it.
+
+    What goes with an undeclared one is: who wants the field back wants its keys and its reference back.
+    """
     return list(_Told(tables, entity, found).all())
 
 
@@ -94,10 +97,8 @@ class _Told:
     def _references(self) -> Iterator[Difference]:
         for part, what in self.found.problems.items():
             kind, _, name = part.partition(" ")
-            if kind != "reference" or name in self.undeclared:
-                continue
             f = self.by_stored.get(name)
-            if f is None or f in self.missing:
+            if kind != "reference" or f in self.missing:
                 continue
             target = self.there.references.get(name)
             if "missing" in what:
@@ -133,7 +134,7 @@ class _Told:
         named = set[str]()
         for index in self.there.indexes:
             columns = tuple(name for name, _ in index.columns)
-            if index.name in declared or not columns or any(self._goes(name) for name in columns):
+            if index.name in declared or not columns:
                 continue
             kind, about = self._made_by_dbkit(index.name, columns)
             if kind is None:
@@ -148,13 +149,9 @@ class _Told:
                 field=field,
             )
         for name in self.shadows:
-            if name not in named and not self._goes(name):
+            if name not in named:
                 field = self.by_stored.get(name.removesuffix(shadow_name("")))
                 yield self._say("undeclared unique", f"{name} is not declared", stored=(name,), field=field)
-
-    def _goes(self, column: str) -> bool:
-        """Whether a column, or the field whose shadow it is, is not declared: what it is part of goes with it."""
-        return column.removesuffix(shadow_name("")) in self.undeclared
 
     def _made_by_dbkit(self, name: str, columns: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
         """Return what dbkit's naming says an index is, and of which columns."""
@@ -183,7 +180,14 @@ class _Told:
             )
             if not is_explained:
                 yield self._say("other", f"{part}{what or ' differs'}", stored=(part,))
+        columns = {
+            str(index.name): {str(column.name) for column in index.columns}
+            for index in self.tables.indexes[self.entity.token]
+        }
+        retyped = {f.stored for f in changed}
         for name in self.found.other_indexes:
+            if columns[name] & retyped:
+                continue  # where null stands in an index goes with its columns
             yield self._say("other", f"index {name} differs", stored=(name,))
 
 
