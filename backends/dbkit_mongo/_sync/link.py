@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cached_property
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
@@ -130,16 +131,22 @@ class Link:
 
         https://www.mongodb.com/docs/manual/reference/read-concern-snapshot/#read-concern-and-atclustertime
         """
-        if not self.features.snapshot_reads:
-            return self.collection(name)
         found = self._snapshots.get(name)
         if found is None:
+            if not self.features.snapshot_reads:
+                return self.collection(name)
             concern = ReadConcern("snapshot")
             found = self.driver.collection(
                 self.database, name, codec_options=CODEC_OPTIONS, read_concern=concern
             )
             self._snapshots[name] = found
         return found
+
+    @cached_property
+    def joins_at_one_instant(self) -> bool:
+        """Whether one command that reads several collections sees one committed instant by itself."""
+        features = self.features
+        return bool(features.views and features.snapshot_reads) and not self.quirks.snapshots_need_transactions
 
     # -- plans ---------------------------------------------------------------------------------------------------------
 

@@ -141,7 +141,7 @@ class MongoReads:
         self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool
     ) -> list[Document]:
         link = self.link
-        if is_joined and self.session is None:
+        if is_joined and self.session is None and not link.joins_at_one_instant:
             link.features.require("views", backend=link.name, operation="find", entity=entity.name)
             link.features.require("snapshot_reads", backend=link.name, operation="find", entity=entity.name)
             if link.quirks.snapshots_need_transactions:
@@ -188,9 +188,9 @@ class MongoReads:
 
     def group(self, query: GroupBy) -> list[Any]:
         link = self.link
-        link.features.require("groups", backend=link.name, operation="group", entity=query.entity.name)
         plan: GroupPlan | None = link.plan(query)
         if plan is None:
+            link.features.require("groups", backend=link.name, operation="group", entity=query.entity.name)
             plan = link.compile(query, compile_group, _collections)
         joined = len(plan.collections) > 1
         rows = self._aggregate(plan.entity, plan.text, plan.fill(query.binds), is_joined=joined)
