@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import INT_MAX, INT_MIN, MAX_DECIMAL_DIGITS, Kind, ValueType
@@ -16,7 +17,10 @@ __all__ = ["StoredColumn", "found_form", "found_type"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
 _LAST_MICROSECOND = 86_399_999_999
-_JSON = ValueType(Kind.JSON, nullable=True)
+_ELEMENTS = (
+    Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.UUID, Kind.OBJECT_ID, Kind.DATETIME, Kind.DATE, Kind.TIME,
+    Kind.TIMEDELTA, Kind.BYTES,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,20 @@ _SQLITE: dict[str, tuple[Kind, ...]] = {
 }
 
 
+@cache
+def _elements() -> list[ValueType]:
+    """Return what a list or a dict may hold, as far as its check's digest can tell: no nested models."""
+    made: list[ValueType] = []
+    for nullable in (False, True):
+        made += [ValueType(kind, nullable) for kind in _ELEMENTS]
+        made += [
+            ValueType(Kind.DECIMAL, nullable, decimal_places=places)
+            for places in range(MAX_DECIMAL_DIGITS + 1)
+        ]
+    # The last one, as what anything is that nothing else explains.
+    return [*made, ValueType(Kind.JSON, nullable=True)]
+
+
 def _of_kind(kind: Kind, column: StoredColumn, texts: list[str], numbers: list[str]) -> Iterator[ValueType]:
     nullable = column.nullable
     if kind in (Kind.TEXT, Kind.BYTES):
@@ -96,7 +114,8 @@ def _of_kind(kind: Kind, column: StoredColumn, texts: list[str], numbers: list[s
         word = "array" if kind is Kind.LIST else "object"
         if any(f"'{word}'" in text for text in texts):
             length = int(numbers[-1]) if kind is Kind.LIST and numbers else None
-            yield ValueType(kind, nullable, element=_JSON, max_length=length)
+            for element in _elements():
+                yield ValueType(kind, nullable, element=element, max_length=length)
     elif kind is Kind.INT:
         if len(numbers) == 2 and all(n.lstrip("-").isdecimal() for n in numbers):
             low, high = (int(n) for n in numbers)
