@@ -17,7 +17,15 @@ from dbkit.values import Kind, ValueType
 from .binds import Raw
 from .dialects import Dialect
 
-__all__ = ["MAX_STORED_BYTES", "Constraint", "Tables", "constraint_name", "digest", "size_condition"]
+__all__ = [
+    "MAX_STORED_BYTES",
+    "Constraint",
+    "Tables",
+    "constraint_name",
+    "digest",
+    "signature",
+    "size_condition",
+]
 
 MAX_STORED_BYTES = 16 * 2**20
 """What a row may grow to by updates (SEMANTICS, "Values": the whole entity)."""
@@ -103,7 +111,7 @@ class Tables:
             return None
         meaning = Constraint("bounds", entity, (f.shadow_of or f.name,))
         # What changed in the declaration shows as another name: checks are compared by it alone.
-        return self._named("ck", entity, (f.stored, digest(text + _signature(f.type))), meaning), text
+        return self._named("ck", entity, (f.stored, digest(text + signature(f.type))), meaning), text
 
     def size_term(self, f: FieldSpec) -> str | None:
         """Return what a column adds to its row's size, or None where its own length is bounded."""
@@ -228,17 +236,15 @@ def _is_unbounded(type: ValueType) -> bool:
     return not type.kind.is_scalar
 
 
-def _signature(type: ValueType | None) -> str:
+def signature(type: ValueType | None) -> str:
     """Return what makes stored values of two types different things, though their columns may be of one type."""
     if type is None:
         return ""
     inner = (
-        ""
-        if type.model is None
-        else ", ".join(f"{f.stored}: {_signature(f.type)}" for f in type.model.fields)
+        "" if type.model is None else ", ".join(f"{f.stored}: {signature(f.type)}" for f in type.model.fields)
     )
     places = f".{type.decimal_places}" if type.kind is Kind.DECIMAL else ""
-    return f"{type.kind.value}{places}{'?' if type.nullable else ''}[{_signature(type.element)}]{{{inner}}}"
+    return f"{type.kind.value}{places}{'?' if type.nullable else ''}[{signature(type.element)}]{{{inner}}}"
 
 
 def digest(text: str) -> str:

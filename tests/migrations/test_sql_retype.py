@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field
 
 from dbkit import Embedded, Mapped, Record, connect, errors, field
 from dbkit.entity import spec_of
@@ -23,15 +24,27 @@ from dbkit_sql.plugin import migration_store
 
 class Place(Embedded):
     city: Mapped[str]
+    since: Mapped[date]
+    rent: Mapped[Decimal] = field(max_digits=8, decimal_places=2)
 
 
 class WiderPlace(Embedded):
     city: Mapped[str]
+    since: Mapped[date]
+    rent: Mapped[Decimal] = field(max_digits=8, decimal_places=2)
     floor: Mapped[int | None] = field(default=None)
 
 
 class NarrowPlace(Embedded):
     city: Mapped[int]
+
+
+class OtherRent(Embedded):
+    """Its rent is stored by tenths of cents: read so, what is there would be a tenth of itself."""
+
+    city: Mapped[str]
+    since: Mapped[date]
+    rent: Mapped[Decimal] = field(max_digits=8, decimal_places=3)
 
 
 class Before(Record[int], name="things"):
@@ -72,10 +85,11 @@ class After(Record[int], name="things"):
     swapped: Mapped[str] = field(max_length=9, unique="casefold")
 
 
+PLACE = Place(city="Ulm", since=date(2020, 1, 1), rent=Decimal("9.50"))
 ROW: dict[str, Any] = {
     "to_decimal": 999, "to_float": 2**53, "to_int": True, "to_moment": date(1960, 2, 29), "more_places": Decimal("-9.5"),
     "fewer_places": Decimal("7.300"), "whole": Decimal("42.00"), "chosen": "it's 5%", "free": "x", "longer": "abc",
-    "unbounded": "u", "bounded": [1, 2], "wider": Place(city="Ulm"), "rank": 1, "swapped": "a",
+    "unbounded": "u", "bounded": [1, 2], "wider": PLACE, "rank": 1, "swapped": "a",
 }  # fmt: skip
 OTHER: dict[str, Any] = {**ROW, "to_moment": None, "rank": 2, "swapped": "B"}
 
@@ -139,7 +153,7 @@ def test_what_is_lossless_is_changed_by_the_store(store: MigrationStore, url: st
     assert one == After(
         id=1, to_decimal=Decimal("999.00"), to_float=float(2**53), to_int=1, to_moment=datetime(1960, 2, 29, tzinfo=UTC),
         more_places=Decimal("-9.5000"), fewer_places=Decimal("7.3"), whole=42, chosen="it's 5%", free="x", longer="abc",
-        unbounded="u", bounded=[1.0, 2.0], wider=WiderPlace(city="Ulm"), rank=2, swapped="b",
+        unbounded="u", bounded=[1.0, 2.0], wider=WiderPlace(**PLACE.model_dump()), rank=2, swapped="b",
     )  # fmt: skip
     assert (two.to_moment, two.rank, two.swapped) == (moment, 1, "A")
     _apply(store, *changes)
@@ -163,7 +177,8 @@ class Moved(Record[int], name="things"):
     id: Mapped[int]
     to_moment: Mapped[date]
     to_int: Mapped[str]
-    wider: Mapped[list[int]]
+    wider: Mapped[OtherRent]
+    bounded: Mapped[list[Annotated[Decimal, Field(max_digits=5, decimal_places=1)]]]
     rank: Mapped[int] = field(unique=True)
     unbounded: Mapped[str] = field(max_length=2)
 
@@ -187,7 +202,8 @@ def test_what_does_not_fit_changes_nothing(store: MigrationStore) -> None:
             errors.InvalidInput,
             "no lossless change of Moved.to_int from bool to text",
         ),
-        (_retype("wider", Moved), errors.InvalidInput, "no lossless change"),
+        (_retype("wider", Moved), errors.InvalidInput, "no lossless change of Moved.wider"),
+        (_retype("bounded", Moved), errors.InvalidInput, "no lossless change of Moved.bounded"),
         (
             _retype("rank", Moved, using={1: 7, 2: 7}.get),
             errors.DuplicateKey,

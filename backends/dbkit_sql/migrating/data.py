@@ -17,6 +17,7 @@ from ..codecs import Codec
 from ..dialects import Dialect
 from ..rows import RowReader
 from ..schema import Tables
+from .nested import means_the_same
 from .parts import tokens, unquoted
 
 __all__ = [
@@ -223,7 +224,10 @@ def converted(dialect: Dialect, column: str, found: ValueType, wanted: ValueType
         if more >= 0:
             return Converted(column if more == 0 else f"{column} * {10**more}")
         return Converted(f"{column} / {10**-more}", f"{column} % {10**-more} <> 0")
-    if found.kind is wanted.kind or {found.kind, wanted.kind} <= _SAME_FORM:
+    if not found.kind.is_scalar or not wanted.kind.is_scalar:
+        is_form_same = found.kind is wanted.kind or {found.kind, wanted.kind} <= _SAME_FORM
+        return Converted(column) if is_form_same and means_the_same(found, wanted) else None
+    if found.kind is wanted.kind:
         return Converted(column)
     if pair == (Kind.INT, Kind.DECIMAL):
         return Converted(f"{column} * {wanted.scale}" if is_scaled else f"{column}::numeric")

@@ -28,6 +28,7 @@ from dbkit.values import ValueType, casefold_key
 from ..found import StoredColumn, found_form, found_type
 from ..schema import Tables
 from . import data, refusals
+from .nested import has_gained_fields
 from .postgres_tables import Index, PostgresTables, Table
 
 __all__ = ["PostgresOperations"]
@@ -424,8 +425,12 @@ class PostgresOperations:
         checks = tuple((check, table.checks[check][0]) for check in table.own_checks(name))
         column = StoredColumn(name, type.partition(" COLLATE")[0], not not_null, checks)
         found = found_type(tables, op.entity, column)
-        # Whether each stored value fits is looked at, so their form is enough.
-        return found_form(tables, column) if found is None and op.using is None else found
+        if found is not None or op.using is not None:
+            return found
+        # Whether each stored value fits is looked at, so that their form may be enough.
+        if has_gained_fields(tables, op.entity, column, op.field.type):
+            return op.field.type
+        return found_form(tables, column)
 
     def _no_nulls(self, op: RetypeField) -> None:
         if op.field.type.nullable or op.default is not None or not self._reads:

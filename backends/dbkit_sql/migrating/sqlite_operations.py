@@ -31,6 +31,7 @@ from ..drift import sqlite_table
 from ..found import StoredColumn, found_form, found_type
 from ..schema import Tables
 from . import data, refusals
+from .nested import has_gained_fields
 from .parts import Definition, index_columns, mentions, renamed_index
 from .sqlite_tables import SqliteTables, Value
 
@@ -333,8 +334,12 @@ class SqliteOperations:
 
     def _found(self, op: RetypeField, tables: Tables, column: StoredColumn) -> ValueType | None:
         found = found_type(tables, op.entity, column)
-        # Whether each stored value fits is looked at, so their form is enough.
-        return found_form(tables, column) if found is None and op.using is None else found
+        if found is not None or op.using is not None:
+            return found
+        # Whether each stored value fits is looked at, so that their form may be enough.
+        if has_gained_fields(tables, op.entity, column, op.field.type):
+            return op.field.type
+        return found_form(tables, column)
 
     def _refuse_referenced(self, table: str, f: FieldSpec) -> None:
         if f.stored in self._t.primary_key(table) and (by := self._t.referring(table)):
