@@ -23,6 +23,7 @@ from .parts import tokens, unquoted
 __all__ = [
     "BATCH",
     "Converted",
+    "behind",
     "converted",
     "declared",
     "duplicates_sql",
@@ -69,6 +70,20 @@ def tables_of(dialect: Dialect, entity: EntitySpec) -> Tables:
                 found[target.token] = target
                 waiting.append(target)
     return Tables(dialect, Schema(found.values()))
+
+
+def behind(entity: EntitySpec) -> list[EntitySpec]:
+    """Return the entities that an entity refers to, directly or not."""
+    found: list[EntitySpec] = []
+    waiting = [entity]
+    while waiting:
+        for f in waiting.pop().references:
+            assert f.reference is not None
+            target = f.reference.target
+            if target not in found:
+                found.append(target)
+                waiting.append(target)
+    return found
 
 
 def encoded(dialect: Dialect, type: ValueType, value: Any) -> Any:
