@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+# By the letter in pg_constraint.confdeltype (the manual, 52.13).
+_DELETES = {"restrict": "a", "cascade": "c", "set_null": "n"}
+
+
 @dataclass(frozen=True, slots=True)
 class StoredIndex:
     """An index that is there."""
@@ -54,6 +58,8 @@ class StoredTable:
     indexes: list[StoredIndex]
     references: dict[str, str] = field(default_factory=dict[str, str])
     """The parent's table by the column."""
+    actions: dict[str, str] = field(default_factory=dict[str, str])
+    """What each reference does at a deletion, as `on_delete=` says it; none for what dbkit has no word for."""
     size_columns: frozenset[str] | None = None
     """The columns that the CHECK of a row's size adds up."""
 
@@ -210,13 +216,18 @@ def sqlite_table(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[An
         nullable = "NOT NULL" not in " ".join(words).upper()
         stored[name] = StoredColumn(name, words[0].lower() if words else "", nullable, tuple(checks))
     references: dict[str, str] = {}
+    actions: dict[str, str] = {}
     size: frozenset[str] | None = None
     for text in definition.constraints.values():
         if found := re.search(r"FOREIGN KEY\s*\((\S+?)\) REFERENCES (\S+)", plain(text), re.IGNORECASE):
             references[found[1].strip('"')] = found[2].strip('"')
+            action = re.search(r"ON DELETE (CASCADE|SET NULL|SET DEFAULT)", plain(text), re.IGNORECASE)
+            word = "restrict" if action is None else action[1].lower().replace(" ", "_")
+            if word in _DELETES:
+                actions[found[1].strip('"')] = word
         elif terms := size_terms(text, MAX_STORED_BYTES):
             size = frozenset(name for name in definition.columns if any(mentions(t, name) for t in terms))
-    return StoredTable(_parts(tables, entity, definition), stored, indexes, references, size)
+    return StoredTable(_parts(tables, entity, definition), stored, indexes, references, actions, size)
 
 
 def _is_about_one(definition: Definition, constraint: str) -> bool:
@@ -271,7 +282,6 @@ SELECT (
       FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'))
   FROM pg_class c WHERE c.oid = to_regclass(%s))
 """
-_DELETES = {"restrict": "a", "cascade": "c", "set_null": "n"}
 
 
 def postgres_drift(tables: Tables, entity: EntitySpec, found: Any) -> list[str]:
@@ -326,7 +336,10 @@ def postgres_table(tables: Tables, entity: EntitySpec, found: Any) -> StoredTabl
         name: StoredColumn(name, type, not not_null, tuple(about.get(name, ())))
         for name, (type, not_null, _) in raw.items()
     }
-    return StoredTable(parts, stored, indexes, {name: parent for name, parent, _ in references}, size)
+    words = {"r": "restrict", **{letter: word for word, letter in _DELETES.items()}}
+    actions = {name: words[action] for name, _, action in references if action in words}
+    parents = {name: parent for name, parent, _ in references}
+    return StoredTable(parts, stored, indexes, parents, actions, size)
 
 
 def _references(

@@ -45,3 +45,5 @@ class Difference:
     named only where dbkit's own naming shows that it made them."""
     found_target: str | None = None
     """The table or collection that an undeclared or changed reference points to."""
+    found_on_delete: str | None = None
+    """What that reference does at a deletion: `on_delete=` of a `down` that brings it back; None where nobody knows."""

@@ -573,6 +573,8 @@ def test_each_difference_is_told_once(store: MigrationStore, url: str) -> None:
         ("undeclared index", "boss", ("boss",)),
         ("undeclared index", "org", ("org",)),
     }
+    there = {d.stored[0]: (d.found_target, d.found_on_delete) for d in found if "reference" in d.kind}
+    assert there == {"boss": ("members", "set_null"), "org": ("orgs", "cascade")}
     backwards = store.differences(SCHEMA)
     assert backwards == []
     with connect(url, entities=[Org, Member, Task]) as db:

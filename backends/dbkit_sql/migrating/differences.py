@@ -68,6 +68,7 @@ class _Told:
             stored=(name,),
             found=self._type(column),
             found_target=self.there.references.get(name),
+            found_on_delete=self.there.actions.get(name),
         )
 
     # -- fields --------------------------------------------------------------------------------------------------------
@@ -101,14 +102,19 @@ class _Told:
             if kind != "reference" or f in self.missing:
                 continue
             target = self.there.references.get(name)
+            there = {
+                "stored": (name,),
+                "found_target": target,
+                "found_on_delete": self.there.actions.get(name),
+            }
             if "missing" in what:
                 yield self._say("missing reference", f"{name}: the reference is not checked", field=f)
             elif "not declared" in what:
                 words = f"{name}: the reference to {target} is not declared"
-                yield self._say("undeclared reference", words, field=f, stored=(name,), found_target=target)
+                yield self._say("undeclared reference", words, field=f, **there)
             else:
                 words = f"{name}: the reference to {target} is declared otherwise"
-                yield self._say("changed reference", words, field=f, stored=(name,), found_target=target)
+                yield self._say("changed reference", words, field=f, **there)
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
