@@ -140,9 +140,11 @@ def test_stop_leaves_neither_process_nor_folder(server: Server) -> None:
     assert not child.folder.exists()
 
 
+# A shell's background job ignores SIGINT, and what it starts inherits that.
 KEEP = """
-import sys
+import signal, sys
 from dbkit.testing import servers
+signal.signal(signal.SIGINT, signal.default_int_handler)
 server = {"postgresql": servers.start_postgres, "mongodb": servers.start_mongodb}[sys.argv[1]]()
 child = server._child
 print(child.pid, child.folder, flush=True)
