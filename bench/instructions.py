@@ -4,7 +4,7 @@ Seconds scatter by a fifth from run to run; instructions by a thousandth, whatev
 the client alone, outside the kernel. A baseline belongs to one Python, platform and lock file; where there is none yet,
 `--update` writes it, and where there is one, a count that left it by more than 2 % fails: better ones are to be committed, too.
 
-    python -m bench.instructions [--stores …] [--update] [--floor] [--json PATH]
+    python -m bench.instructions [--stores …] [--update] [--floor] [--all] [--json PATH]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .counting import COUNTED
+from .counting import COUNTED, OTHERS
 from .data import Case, Data
 from .registry import CONTENDERS, STORES
 from .runner import Cores, Failed
@@ -49,7 +49,7 @@ def baseline_path() -> Path:
     return BASELINES / f"{python}-{platform.system().lower()}-{platform.machine()}-{lock}.json"
 
 
-def count(store: str, contender: str, url: str, case: Case) -> Counts:
+def count(store: str, contender: str, url: str, case: Case, calls: dict[str, int]) -> Counts:
     """Return the instructions of one call of each counted workload.
 
     Raises:
@@ -60,7 +60,16 @@ def count(store: str, contender: str, url: str, case: Case) -> Counts:
         arguments.write_text(json.dumps(asdict(case)))
         out = Path(folder) / "out"
         command = ["valgrind", "--tool=callgrind", "--dump-before=getppid", f"--callgrind-out-file={out}"]
-        command += [sys.executable, "-m", "bench.counting", store, contender, url, str(arguments)]
+        command += [
+            sys.executable,
+            "-m",
+            "bench.counting",
+            store,
+            contender,
+            url,
+            str(arguments),
+            ",".join(calls),
+        ]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(_ROOT)}
         try:
             ended = subprocess.run(
@@ -77,8 +86,8 @@ def count(store: str, contender: str, url: str, case: Case) -> Counts:
         if ended.returncode:
             raise Failed(f"{store}: {contender}: {ended.stderr[-2000:]}")
         # The first part ends at the first mark; then each workload is a part, and what is between two is one.
-        parts = [_total(Path(f"{out}.{2 * position + 2}")) for position in range(len(COUNTED))]
-    return {name: round(total / COUNTED[name]) for name, total in zip(COUNTED, parts, strict=True)}
+        parts = [_total(Path(f"{out}.{2 * position + 2}")) for position in range(len(calls))]
+    return {name: round(total / calls[name]) for name, total in zip(calls, parts, strict=True)}
 
 
 def _total(path: Path) -> int:
@@ -88,12 +97,12 @@ def _total(path: Path) -> int:
     return int(found[1])
 
 
-def counted(target: Target, case: Case, names: Sequence[str]) -> dict[str, Counts]:
+def counted(target: Target, case: Case, names: Sequence[str], calls: dict[str, int]) -> dict[str, Counts]:
     """Return the counts of several contenders on one store."""
     found: dict[str, Counts] = {}
     for name in names:
         entry = next(entry for entry in CONTENDERS if entry.name == name)
-        found[name] = count(target.name, name, target.urls_of(entry)[1], case)
+        found[name] = count(target.name, name, target.urls_of(entry)[1], case, calls)
         target.clean()
     return found
 
@@ -122,8 +131,17 @@ def _arguments() -> argparse.Namespace:
         "--update", action="store_true", help="write the baseline of this Python, platform and lock file"
     )
     parser.add_argument("--floor", action="store_true", help="count the floor as well, and show the ratio")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="count the asynchronous side and the other workloads as well, which no baseline holds; with --floor",
+    )
     parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    asked = parser.parse_args()
+    asked.floor = asked.floor or asked.all
+    if asked.all and asked.update:
+        parser.error("--update writes what the baseline holds, which --all goes beyond")
+    return asked
 
 
 def main() -> int:
@@ -135,11 +153,14 @@ def main() -> int:
     data = Data(posts=10_000)
     case = data.case()
     names = ["floor", "dbkit"] if asked.floor else ["dbkit"]
+    calls = COUNTED
+    if asked.all:
+        names, calls = [*names, "floor_async", "dbkit_async"], {**COUNTED, **OTHERS}
 
     def of_store(store: str) -> dict[str, Counts] | str:
         try:
             with opened(store, data, Cores(None, None)) as target:
-                return counted(target, case, names)
+                return counted(target, case, names, calls)
         except (NotRun, Failed) as error:
             return str(error)
 
@@ -165,6 +186,10 @@ def main() -> int:
     if not path.exists():
         print(f"nothing to compare with: no bench/baselines/{path.name} (--update writes it)")
         return 2 if missing else 0
+    counts = {
+        store: {name: number for name, number in each.items() if name in COUNTED}
+        for store, each in counts.items()
+    }
     left = compared(counts, json.loads(path.read_text()))
     for line in left:
         print("left the baseline:", line)
@@ -175,12 +200,13 @@ def main() -> int:
 
 def _show(found: dict[str, dict[str, Counts]]) -> None:
     for store, each in found.items():
-        for workload, instructions in each["dbkit"].items():
-            line = f"{store:12}{workload:10}{instructions:>12,} instructions a call"
-            if "floor" in each:
-                floor = each["floor"][workload]
-                line += f", floor {floor:>12,}, ratio {instructions / floor:.3f}"
-            print(line)
+        for name in [name for name in each if name.startswith("dbkit")]:
+            floor = each.get(name.replace("dbkit", "floor"))
+            for workload, instructions in each[name].items():
+                line = f"{store:12}{name:13}{workload:10}{instructions:>12,} instructions a call"
+                if floor is not None:
+                    line += f", floor {floor[workload]:>12,}, ratio {instructions / floor[workload]:.3f}"
+                print(line)
 
 
 if __name__ == "__main__":

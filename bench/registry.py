@@ -102,6 +102,30 @@ CONTENDERS: tuple[Entry, ...] = (
         package="sqlalchemy",
     ),
     Entry(
+        "sqlalchemy_orm_async",
+        "SQLAlchemy ORM + pydantic (async)",
+        _sql("sqlalchemy_orm_async"),
+        is_async=True,
+        is_peer=True,
+        package="sqlalchemy",
+    ),
+    Entry(
+        "sqlmodel_async",
+        "SQLModel (async)",
+        _sql("sqlmodel_async_peer"),
+        is_async=True,
+        is_peer=True,
+        package="sqlmodel",
+    ),
+    Entry(
+        "advanced_alchemy_async",
+        "Advanced Alchemy + pydantic (async)",
+        _sql("advanced_alchemy_async_peer"),
+        is_async=True,
+        is_peer=True,
+        package="advanced-alchemy",
+    ),
+    Entry(
         "beanie", "Beanie (async)", {"mongodb": "beanie_peer"}, is_async=True, is_peer=True, package="beanie"
     ),
     Entry(

@@ -24,10 +24,10 @@ from .checking import now
 from .peers import Dialect, grouped
 from .sqlalchemy_core import Statements, prepared
 
-__all__ = ["AdvancedAlchemyContender", "make"]
+__all__ = ["AdvancedAlchemyContender", "make", "repositories"]
 
 
-def repositories(dialect: Dialect) -> tuple[Any, Any, Any, Any]:
+def repositories(dialect: Dialect, base: Any = SQLAlchemySyncRepository) -> tuple[Any, Any, Any, Any]:
     """Return the mapped classes and their repositories."""
     column = sa.LargeBinary if dialect.is_sqlite else sa.Uuid
     moments = sa.Integer if dialect.is_sqlite else sa.DateTime(timezone=True)
@@ -51,10 +51,10 @@ def repositories(dialect: Dialect) -> tuple[Any, Any, Any, Any]:
         title: Mapped[str] = mapped_column(sa.Text)
         body: Mapped[str] = mapped_column(sa.Text)
 
-    class Users(SQLAlchemySyncRepository[UserRow]):
+    class Users(base[UserRow]):
         model_type = UserRow
 
-    class Posts(SQLAlchemySyncRepository[PostRow]):
+    class Posts(base[PostRow]):
         model_type = PostRow
 
     return UserRow, PostRow, Users, Posts

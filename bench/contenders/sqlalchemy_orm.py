@@ -23,7 +23,7 @@ from .checking import now
 from .peers import Dialect
 from .sqlalchemy_core import Statements, prepared
 
-__all__ = ["OrmContender", "make", "mapped"]
+__all__ = ["OrmContender", "Queries", "make", "mapped"]
 
 
 def mapped(sql: Statements) -> tuple[Any, Any]:
@@ -43,6 +43,32 @@ def mapped(sql: Statements) -> tuple[Any, Any]:
     return UserRow, PostRow
 
 
+class Queries:
+    """The mapped classes, and the statements, built once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.sql = Statements(dialect)
+        self.user, self.post = user, post = mapped(self.sql)
+        key: Any = sa.bindparam("key")
+        self.by_email = sa.select(user).where(user.email__casefold == key)
+        self.page = sa.select(user).order_by(user.username).limit(51)
+        self.deep = sa.select(user).where(user.username > key).order_by(user.username).limit(51)
+        latest = (post.created_at.desc(), post.id.desc())
+        self.posts = sa.select(post).where(post.user_id == key).order_by(*latest).limit(101)
+        self.parents = sa.select(user).order_by(user.username).limit(20)
+        self.children = sa.select(post).from_statement(self.sql.children)
+        self.first = sa.select(post).order_by(post.id).limit(1000)
+        self.next = sa.select(post).where(post.id > key).order_by(post.id).limit(1000)
+
+    def new(self, user: User) -> Any:
+        """Return a mapped instance."""
+        made = self.user()
+        for name, value in self._dialect.values(user).items():
+            setattr(made, name, value)
+        return made
+
+
 class OrmContender:
     """The verbs on the ORM."""
 
@@ -51,78 +77,61 @@ class OrmContender:
         self._engine = sa.create_engine(self._dialect.sqlalchemy_url())
         prepared(self._engine, self._dialect)
         self._session = sessionmaker(self._engine, expire_on_commit=False)
-        self._sql = Statements(self._dialect)
-        self._user, self._post = user, post = mapped(self._sql)
-        key: Any = sa.bindparam("key")
-        self._by_email = sa.select(user).where(user.email__casefold == key)
-        self._page = sa.select(user).order_by(user.username).limit(51)
-        self._deep = sa.select(user).where(user.username > key).order_by(user.username).limit(51)
-        latest = (post.created_at.desc(), post.id.desc())
-        self._posts = sa.select(post).where(post.user_id == key).order_by(*latest).limit(101)
-        self._parents = sa.select(user).order_by(user.username).limit(20)
-        self._children = sa.select(post).from_statement(self._sql.children)
-        self._first = sa.select(post).order_by(post.id).limit(1000)
-        self._next = sa.select(post).where(post.id > key).order_by(post.id).limit(1000)
+        self._q = Queries(self._dialect)
 
     def get(self, id: UUID) -> Any:
         with self._session() as session:
-            found = session.get(self._user, self._dialect.id(id))
+            found = session.get(self._q.user, self._dialect.id(id))
             return None if found is None else USERS.validate_python([found])[0]
 
     def by_email(self, email: str) -> Any:
         with self._session() as session:
-            found = session.scalars(self._by_email, {"key": casefold_key(email)}).one_or_none()
+            found = session.scalars(self._q.by_email, {"key": casefold_key(email)}).one_or_none()
             return None if found is None else USERS.validate_python([found])[0]
 
     def page(self) -> Sequence[Any]:
         with self._session() as session:
-            return USERS.validate_python(session.scalars(self._page).all()[:50])
+            return USERS.validate_python(session.scalars(self._q.page).all()[:50])
 
     def position(self, username: str, id: UUID) -> Any:
         return username
 
     def deep_page(self, position: Any) -> Sequence[Any]:
         with self._session() as session:
-            return USERS.validate_python(session.scalars(self._deep, {"key": position}).all()[:50])
+            return USERS.validate_python(session.scalars(self._q.deep, {"key": position}).all()[:50])
 
     def posts(self, user_id: UUID) -> Sequence[Any]:
         with self._session() as session:
-            found = session.scalars(self._posts, {"key": self._dialect.id(user_id)}).all()
+            found = session.scalars(self._q.posts, {"key": self._dialect.id(user_id)}).all()
             return POSTS.validate_python(found[:100])
-
-    def _new(self, user: User) -> Any:
-        made = self._user()
-        for name, value in self._dialect.values(user).items():
-            setattr(made, name, value)
-        return made
 
     def create(self, user: User) -> None:
         with self._session.begin() as session:
-            session.add(self._new(user))
+            session.add(self._q.new(user))
 
     def stats(self) -> Stats:
         with self._session() as session:
-            users, posts = session.execute(self._sql.totals).one()
-            return users, posts, COUNTS.validate_python(session.execute(self._sql.most).mappings().all())
+            users, posts = session.execute(self._q.sql.totals).one()
+            return users, posts, COUNTS.validate_python(session.execute(self._q.sql.most).mappings().all())
 
     def bulk(self, users: Sequence[User]) -> int:
         # The ORM's own bulk insert: https://docs.sqlalchemy.org/en/21/orm/queryguide/dml.html#orm-bulk-insert-statements
         with self._session.begin() as session:
-            session.execute(sa.insert(self._user), [self._dialect.values(user) for user in users])
+            session.execute(sa.insert(self._q.user), [self._dialect.values(user) for user in users])
         return len(users)
 
     def update(self, id: UUID, bio: str) -> Any:
         with self._session.begin() as session:
-            found = session.get_one(self._user, self._dialect.id(id))
+            found = session.get_one(self._q.user, self._dialect.id(id))
             found.bio, found.updated_at = bio, self._dialect.moment(now())
             session.flush()
             return USERS.validate_python([found])[0]
 
     def view(self) -> Sequence[Any]:
         with self._session() as session:
-            parents = session.scalars(self._parents).all()
+            parents = session.scalars(self._q.parents).all()
             children: dict[Any, list[Any]] = {parent.id: [] for parent in parents}
-            for child in session.scalars(self._children, {"ids": list(children)}):
+            for child in session.scalars(self._q.children, {"ids": list(children)}):
                 children[child.user_id].append(child)
             for parent in parents:
                 parent.posts = children[parent.id]
@@ -130,19 +139,19 @@ class OrmContender:
 
     def upsert(self, user: User) -> Any:
         with self._session.begin() as session:
-            rows = session.execute(self._sql.upsert, self._dialect.values(user)).mappings().all()
+            rows = session.execute(self._q.sql.upsert, self._dialect.values(user)).mappings().all()
             return USERS.validate_python(rows)[0]
 
     def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
         with self._session() as session:
-            rows = session.scalars(self._first).all()
+            rows = session.scalars(self._q.first).all()
             while rows:
                 for item in POSTS.validate_python(rows):
                     done, last = done + 1, item
                 after = rows[-1].id
                 session.expunge_all()
-                rows = session.scalars(self._next, {"key": after}).all()
+                rows = session.scalars(self._q.next, {"key": after}).all()
         return done, last
 
     def close(self) -> None:

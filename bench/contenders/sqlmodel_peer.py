@@ -23,7 +23,7 @@ from .checking import now
 from .peers import Dialect, grouped
 from .sqlalchemy_core import Statements, prepared
 
-__all__ = ["SqlModelContender", "make"]
+__all__ = ["POSTS", "USERS", "VIEWS", "Queries", "SqlModelContender", "UserRead", "make"]
 
 
 class UserRead(SQLModel):
@@ -85,6 +85,22 @@ def tables(dialect: Dialect) -> tuple[Any, Any]:
     return UserTable, PostTable
 
 
+class Queries:
+    """The table models, and the statements, built once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.user, self.post = user, post = tables(dialect)
+        self.sql = Statements(dialect)
+        key = sa.bindparam("key")
+        self.by_email = select(user).where(user.email__casefold == key)
+        self.page = select(user).order_by(user.username).limit(51)
+        self.deep = select(user).where(user.username > key).order_by(user.username).limit(51)
+        latest = (post.created_at.desc(), post.id.desc())
+        self.posts = select(post).where(post.user_id == key).order_by(*latest).limit(101)
+        self.first = select(post).order_by(post.id).limit(1000)
+        self.next = select(post).where(post.id > key).order_by(post.id).limit(1000)
+
+
 class SqlModelContender:
     """The verbs on SQLModel."""
 
@@ -92,16 +108,7 @@ class SqlModelContender:
         self._dialect = Dialect(url)
         self._engine = create_engine(self._dialect.sqlalchemy_url())
         prepared(self._engine, self._dialect)
-        self._user, self._post = user, post = tables(self._dialect)
-        self._sql = Statements(self._dialect)
-        key = sa.bindparam("key")
-        self._by_email = select(user).where(user.email__casefold == key)
-        self._page = select(user).order_by(user.username).limit(51)
-        self._deep = select(user).where(user.username > key).order_by(user.username).limit(51)
-        latest = (post.created_at.desc(), post.id.desc())
-        self._posts = select(post).where(post.user_id == key).order_by(*latest).limit(101)
-        self._first = select(post).order_by(post.id).limit(1000)
-        self._next = select(post).where(post.id > key).order_by(post.id).limit(1000)
+        self._q = Queries(self._dialect)
 
     def _session(self) -> Session:
         return Session(self._engine, expire_on_commit=False)
@@ -112,45 +119,45 @@ class SqlModelContender:
 
     def get(self, id: UUID) -> Any:
         with self._session() as session:
-            found = session.get(self._user, self._dialect.id(id))
+            found = session.get(self._q.user, self._dialect.id(id))
             return None if found is None else UserRead.model_validate(found, from_attributes=True)
 
     def by_email(self, email: str) -> Any:
-        found = self._all(self._by_email, key=casefold_key(email))
+        found = self._all(self._q.by_email, key=casefold_key(email))
         return UserRead.model_validate(found[0], from_attributes=True) if found else None
 
     def page(self) -> Sequence[Any]:
-        return USERS.validate_python(self._all(self._page)[:50], from_attributes=True)
+        return USERS.validate_python(self._all(self._q.page)[:50], from_attributes=True)
 
     def position(self, username: str, id: UUID) -> Any:
         return username
 
     def deep_page(self, position: Any) -> Sequence[Any]:
-        return USERS.validate_python(self._all(self._deep, key=position)[:50], from_attributes=True)
+        return USERS.validate_python(self._all(self._q.deep, key=position)[:50], from_attributes=True)
 
     def posts(self, user_id: UUID) -> Sequence[Any]:
-        found = self._all(self._posts, key=self._dialect.id(user_id))
+        found = self._all(self._q.posts, key=self._dialect.id(user_id))
         return POSTS.validate_python(found[:100], from_attributes=True)
 
     def create(self, user: User) -> None:
         with self._session() as session:
-            session.add(self._user(**self._dialect.values(user)))
+            session.add(self._q.user(**self._dialect.values(user)))
             session.commit()
 
     def stats(self) -> Stats:
         with self._session() as session:
-            users, posts = session.exec(self._sql.totals).one()
-            return users, posts, COUNTS.validate_python(session.exec(self._sql.most).mappings().all())
+            users, posts = session.exec(self._q.sql.totals).one()
+            return users, posts, COUNTS.validate_python(session.exec(self._q.sql.most).mappings().all())
 
     def bulk(self, users: Sequence[User]) -> int:
         with self._session() as session:
-            session.exec(sa.insert(self._user), params=[self._dialect.values(user) for user in users])
+            session.exec(sa.insert(self._q.user), params=[self._dialect.values(user) for user in users])
             session.commit()
         return len(users)
 
     def update(self, id: UUID, bio: str) -> Any:
         with self._session() as session:
-            found = session.get(self._user, self._dialect.id(id))
+            found = session.get(self._q.user, self._dialect.id(id))
             found.bio, found.updated_at = bio, self._dialect.moment(now())
             session.add(found)
             session.commit()
@@ -158,24 +165,24 @@ class SqlModelContender:
 
     def view(self) -> Sequence[Any]:
         with self._session() as session:
-            parents = [dict(row) for row in session.exec(self._sql.parents).mappings()]
+            parents = [dict(row) for row in session.exec(self._q.sql.parents).mappings()]
             ids = [parent["id"] for parent in parents]
-            children = session.exec(self._sql.children, params={"ids": ids}).mappings()
+            children = session.exec(self._q.sql.children, params={"ids": ids}).mappings()
             return VIEWS.validate_python(grouped(parents, [dict(child) for child in children]))
 
     def upsert(self, user: User) -> Any:
         with self._session() as session:
-            rows = session.exec(self._sql.upsert, params=self._dialect.values(user)).mappings().all()
+            rows = session.exec(self._q.sql.upsert, params=self._dialect.values(user)).mappings().all()
             session.commit()
             return UserRead.model_validate(dict(rows[0]))
 
     def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
-        rows = self._all(self._first)
+        rows = self._all(self._q.first)
         while rows:
             for item in POSTS.validate_python(rows, from_attributes=True):
                 done, last = done + 1, item
-            rows = self._all(self._next, key=rows[-1].id)
+            rows = self._all(self._q.next, key=rows[-1].id)
         return done, last
 
     def close(self) -> None:
