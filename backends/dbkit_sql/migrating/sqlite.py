@@ -12,7 +12,14 @@ from typing import Any
 
 from dbkit.errors import Conflict, DbkitError, Locked
 from dbkit.migrations.differences import Difference
-from dbkit.migrations.operations import AddIndex, DropIndex, Operation, SetValidator
+from dbkit.migrations.operations import (
+    AddIndex,
+    CreateCollection,
+    DropIndex,
+    DropReference,
+    Operation,
+    SetValidator,
+)
 from dbkit.migrations.state import STATE_NAME
 from dbkit.migrations.store import Rendered
 from dbkit.options import LOCK_WAIT_S, Options
@@ -36,6 +43,10 @@ from .store import Kind, SqlMigrationStore
 __all__ = ["SqliteMigrationStore"]
 
 
+# They add nothing that a row could refer to in vain, and remove no parent.
+_HARMLESS = (CreateCollection, AddIndex, DropIndex, DropReference)
+
+
 class _Nobody:
     """The owner of a connection that nobody watches."""
 
@@ -51,6 +62,8 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
         self._wait_s = LOCK_WAIT_S
         self._scratch: SqliteConnection | None = None
         self._actions: Actions | None = None
+        self._may_break = False
+        """Whether the open step did anything that could leave a row without its parent."""
 
     # -- one at a time -------------------------------------------------------------------------------------------------
 
@@ -69,6 +82,7 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
     def _begin(self, kind: Kind) -> None:
         connection = self._connection
         self._forget()
+        self._may_break = False
         if kind == "step":
             # Inside a transaction it would be ignored (https://www.sqlite.org/pragma.html#pragma_foreign_keys).
             connection.rows("PRAGMA foreign_keys = OFF")
@@ -92,7 +106,7 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
             return
 
     def _check(self) -> None:
-        if self._open != "step":
+        if self._open != "step" or not self._may_break:
             return
         found = _broken(self._connection.raw)
         if not found:
@@ -124,6 +138,9 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
 
     def _after(self) -> None:
         self._actions = None
+        # A rebuild, or triggers, that failed half-way left them on.
+        self._connection.rows("PRAGMA legacy_alter_table = OFF")
+        self._connection.rows("PRAGMA recursive_triggers = OFF")
         self._connection.rows(f"PRAGMA busy_timeout = {round(LOCK_WAIT_S * 1000)}")
         self._connection.rows("PRAGMA foreign_keys = ON")
 
@@ -155,6 +172,7 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
 
     def _run(self, text: str) -> int:
         self._forget()
+        self._may_break = True
         first = next(t.text.upper() for t in self._tokens(text) if t.kind not in ("space", "comment"))
         if self._open == "step":
             if first in ("DELETE", "WITH", "REPLACE", "INSERT", "UPDATE"):
@@ -168,6 +186,7 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
     def _operate(self, operation: Operation, *, again: bool) -> int:
         self._forget()
         self._forget_actions()
+        self._may_break |= not isinstance(operation, _HARMLESS)
         tables = SqliteTables(self._connection, self._main.dialect)
         return SqliteOperations(tables, again=again).apply(operation)
 
@@ -184,6 +203,7 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
 
     def _before_write(self) -> None:
         if self._open == "step":
+            self._may_break = True
             self._act()
 
     def _act(self) -> None:
