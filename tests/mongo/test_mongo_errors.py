@@ -10,6 +10,7 @@ from pymongo import errors as driver
 
 from dbkit import errors
 from dbkit.entity import spec_of
+from dbkit_mongo.drivers import check_insertion
 from dbkit_mongo.errors import Doing, duplicate_fields, is_commit_unknown, translate
 from tests.mongo.entities import Post, User
 
@@ -137,3 +138,33 @@ def test_a_commit_is_sent_again_only_when_its_outcome_is_open() -> None:
     assert is_commit_unknown(_failure(91, "UnknownTransactionCommitResult"))
     assert not is_commit_unknown(_failure(251, "TransientTransactionError"))
     assert not is_commit_unknown(ValueError())
+
+
+@pytest.mark.parametrize("label", ["UnknownTransactionCommitResult", "TransientTransactionError"])
+def test_a_commit_that_found_no_server_at_last(label: str) -> None:
+    """An attempt before it may have been sent: the driver's label knows, the error's class does not."""
+    error = driver.ServerSelectionTimeoutError("x", {"errorLabels": [label]})
+    error._add_error_label(label)
+    is_open = label.startswith("Unknown")
+    assert type(translate(error, Doing("{}", writes=True))) is (
+        errors.OutcomeUnknown if is_open else errors.Unavailable
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ({"ok": 1, "n": 0, "writeErrors": [{"code": 11000, "errmsg": "v@lue"}]}, driver.DuplicateKeyError),
+        ({"ok": 1, "n": 0, "writeErrors": [{"code": 121, "errmsg": "v@lue"}]}, driver.WriteError),
+        ({"ok": 1, "n": 1, "writeConcernError": {"code": 64, "errmsg": "x"}}, driver.WriteConcernError),
+        (
+            {"ok": 1, "writeErrors": [{"code": 11000}], "writeConcernError": {"code": 64, "errmsg": "x"}},
+            driver.WriteConcernError,
+        ),
+    ],
+)
+def test_the_reply_to_an_insertion(reply: dict[str, Any], kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught:
+        check_insertion(reply)
+    assert type(caught.value) is kind
+    check_insertion({"ok": 1, "n": 1})
