@@ -187,8 +187,14 @@ def group_order(group: GroupSpec, order_by: object) -> tuple[Order, ...]:
                 hint="order by a count, an exact sum, a minimum, a maximum or a key",
             )
     seen = {o.path.field.token for o in orders}
-    orders += [Order(Path.of(group, k.field)) for k in group.keys if k.field.token not in seen]
+    orders += [order for order in by_keys(group) if order.path.field.token not in seen]
     return tuple(orders)
+
+
+@cache
+def by_keys(group: GroupSpec) -> tuple[Order, ...]:
+    """Return the order of groups by all their keys."""
+    return tuple([Order(Path.of(group, key.field)) for key in group.keys])
 
 
 def check_limit(limit: object, operation: str, entity: str, *, least: int = 0, most: int = MAX_LIMIT) -> int:

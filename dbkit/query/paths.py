@@ -96,7 +96,11 @@ class Path:
     @classmethod
     def of(cls, root: EntitySpec | GroupSpec, field: FieldSpec) -> Path:
         """Return the path to a row's own field."""
-        return cls(root, field)
+        # As __init__ does, without what only longer paths need: orders and group keys are made of these in each call.
+        made = cls.__new__(cls)
+        made.root, made.field, made.references, made.inside = root, field, (), ()
+        made.type, made.shape = field.type, (root.token, field.token)
+        return made
 
     def within(self, step: FieldSpec | str) -> Path:
         """Return the path one step further into a nested model or a dict."""

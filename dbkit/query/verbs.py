@@ -189,7 +189,8 @@ class GroupBy(Query):
         self.limit: Any = limit
         shape, binds = _where(where)
         having_shape, having_binds = _where(having)
-        self.shape = ("group", group.token, shape, having_shape, *(o.shape for o in order), limit is not None)
+        keys = tuple([o.shape for o in order])
+        self.shape = ("group", group.token, shape, having_shape, keys, limit is not None)
         self.binds = binds + having_binds + (() if limit is None else (limit,))
 
     def slotted(self) -> GroupBy:
