@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -227,7 +227,17 @@ def sqlite_table(tables: Tables, entity: EntitySpec, there: Sequence[Sequence[An
                 actions[found[1].strip('"')] = word
         elif terms := size_terms(text, MAX_STORED_BYTES):
             size = frozenset(name for name in definition.columns if any(mentions(t, name) for t in terms))
+    is_own = constraint_name(tables.dialect, "pk", entity.stored, ()) in definition.constraints
+    stored = _sized(stored, size, is_own=is_own)
     return StoredTable(_parts(tables, entity, definition), stored, indexes, references, actions, size)
+
+
+def _sized(
+    columns: dict[str, StoredColumn], size: frozenset[str] | None, *, is_own: bool
+) -> dict[str, StoredColumn]:
+    if not is_own:
+        return columns
+    return {name: replace(column, is_sized=name in (size or ())) for name, column in columns.items()}
 
 
 def _is_about_one(definition: Definition, constraint: str) -> bool:
@@ -336,6 +346,8 @@ def postgres_table(tables: Tables, entity: EntitySpec, found: Any) -> StoredTabl
         name: StoredColumn(name, type, not not_null, tuple(about.get(name, ())))
         for name, (type, not_null, _) in raw.items()
     }
+    pk = constraint_name(tables.dialect, "pk", entity.stored, ())
+    stored = _sized(stored, size, is_own=any(i["name"] == pk for i in listed))
     words = {"r": "restrict", **{letter: word for word, letter in _DELETES.items()}}
     actions = {name: words[action] for name, _, action in references if action in words}
     parents = {name: parent for name, parent, _ in references}

@@ -33,6 +33,8 @@ class StoredColumn:
     nullable: bool
     checks: tuple[tuple[str, str], ...] = ()
     """The name and the text of each CHECK that is about this column alone."""
+    is_sized: bool | None = None
+    """Whether the CHECK of a row's size has it; None where that says nothing, as in a table that is not dbkit's."""
 
 
 def found_type(tables: Tables, entity: EntitySpec, column: StoredColumn) -> ValueType | None:
@@ -49,7 +51,7 @@ def found_type(tables: Tables, entity: EntitySpec, column: StoredColumn) -> Valu
         if not own if check is None else check[0] in names:
             return candidate
     # A check of dbkit's that no candidate explains is about what a catalogue does not show, such as a nested model.
-    return None if own or not candidates else candidates[-1]
+    return None if own or not candidates or column.is_sized is False else candidates[-1]
 
 
 def found_form(tables: Tables, column: StoredColumn) -> ValueType | None:
@@ -109,7 +111,9 @@ def _of_kind(kind: Kind, column: StoredColumn, texts: list[str], numbers: list[s
         lengths = [int(n) for n in numbers if n.isdecimal()]
         if lengths:
             yield ValueType(kind, nullable, max_length=lengths[-1])
-        yield ValueType(kind, nullable)
+        # Without a bound of its own, and yet not among the unbounded ones: an Enum's or a Literal's values.
+        if column.is_sized is not False:
+            yield ValueType(kind, nullable)
     elif kind in (Kind.LIST, Kind.DICT):
         word = "array" if kind is Kind.LIST else "object"
         if any(f"'{word}'" in text for text in texts):

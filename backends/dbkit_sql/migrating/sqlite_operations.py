@@ -333,6 +333,8 @@ class SqliteOperations:
         return self._t.rebuild(table, new, values=values, judge=partial(self._unique, tables, entity))
 
     def _found(self, op: RetypeField, tables: Tables, column: StoredColumn) -> ValueType | None:
+        # Which values an Enum had does not matter here: they are all texts.
+        column = replace(column, is_sized=None)
         found = found_type(tables, op.entity, column)
         if found is not None or op.using is not None:
             return found
