@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
@@ -139,6 +141,14 @@ def field(
             raise ConfigurationError(
                 f"field({name}=…) would break reading by name", hint="stored_as= names the column"
             )
+    unknown = next((name for name in rest if name not in _PYDANTIC_OPTIONS), None)
+    if unknown is not None:
+        known = sorted(_PYDANTIC_OPTIONS | _OWN_OPTIONS)
+        near = difflib.get_close_matches(unknown, known, n=1)
+        raise ConfigurationError(
+            f"field({unknown}=…) means nothing",
+            hint=f"did you mean {near[0]}=?" if near else f"valid: {', '.join(known)}",
+        )
     if unique not in (False, True, "casefold"):
         raise ConfigurationError('unique= is True, False or "casefold"')
     if on_delete not in ("restrict", "cascade", "set_null"):
@@ -156,6 +166,11 @@ def field(
         rest["default_factory"] = default_factory
     options = FieldOptions(unique, index, references, on_delete, check, stored_as)
     return FieldDeclaration(Field(**rest), options)
+
+
+# Pydantic takes any further name with a deprecation warning only: a misspelt unique= would be no key at all.
+_PYDANTIC_OPTIONS = frozenset(inspect.signature(Field).parameters) - {"extra"}
+_OWN_OPTIONS = frozenset(inspect.signature(field).parameters) - {"rest"}
 
 
 class Namespace(dict[str, Any]):

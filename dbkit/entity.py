@@ -65,7 +65,7 @@ class EntityMeta(ModelMetaclass):
 class Model(BaseModel, metaclass=EntityMeta):
     """What entities, nested models, views and groups have in common: frozen values."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
 
     __dbkit_role__: ClassVar[str] = "abstract"
     __dbkit_family__: ClassVar[str] = "base"

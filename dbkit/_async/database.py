@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from ..backfilling import Progress, filling
 from ..checking import Report
-from ..concurrency import asleep
+from ..concurrency import asleep, check_ran
 from ..entity import spec_of
 from ..errors import ConfigurationError, Conflict, DbkitError, InvalidInput, TransactionAborted
 from ..features import Features
@@ -172,7 +172,9 @@ class AsyncDatabase:
         while True:
             try:
                 async with self.transaction(read_only=read_only, isolation=isolation) as tx:
-                    return await work(tx)
+                    result = await work(tx)
+                    check_ran(result)
+                    return result
             except (Conflict, TransactionAborted) as error:
                 # A conflict that the work caught has doomed the transaction all the same.
                 again = isinstance(error, Conflict) or isinstance(error.__cause__, Conflict)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from ..backfilling import Progress, filling
 from ..checking import Report
-from ..concurrency import sleep
+from ..concurrency import sleep, check_ran
 from ..entity import spec_of
 from ..errors import ConfigurationError, Conflict, DbkitError, InvalidInput, TransactionAborted
 from ..features import Features
@@ -173,7 +173,9 @@ class Database:
         while True:
             try:
                 with self.transaction(read_only=read_only, isolation=isolation) as tx:
-                    return work(tx)
+                    result = work(tx)
+                    check_ran(result)
+                    return result
             except (Conflict, TransactionAborted) as error:
                 # A conflict that the work caught has doomed the transaction all the same.
                 again = isinstance(error, Conflict) or isinstance(error.__cause__, Conflict)

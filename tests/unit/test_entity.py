@@ -140,6 +140,14 @@ def test_bad_input_is_a_validation_error(values: dict[str, Any]) -> None:
             assert value not in str(caught.value)
 
 
+def test_a_misspelt_name_is_not_dropped() -> None:
+    with pytest.raises(ValidationError, match="noet") as raised:
+        Owner.model_validate({"email": "a@example.org", "noet": "lost otherwise"})
+    assert "lost otherwise" not in str(raised.value)
+    with pytest.raises(ValidationError, match="ctiy"):
+        Address.model_validate({"city": "Paris", "ctiy": "Paris"})
+
+
 def test_lax_input_is_pydantics() -> None:
     made = thing(
         at="2024-01-01T00:00:00+01:00",

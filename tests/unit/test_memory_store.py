@@ -17,6 +17,7 @@ from dbkit import (
     DuplicateKey,
     Embedded,
     Entity,
+    InvalidInput,
     Mapped,
     SchemaDrift,
     TooLarge,
@@ -361,3 +362,12 @@ async def test_a_cancelled_task_leaves_nothing_open() -> None:
             assert isinstance(tables, Tables)
             assert not tables._open
         assert (await db.store(Box).require(made.id)).state == "new"
+
+
+def test_an_asynchronous_function_in_a_plain_transaction_is_refused(db: Database) -> None:
+    async def work(tx: Any) -> None:
+        tx.store(Box).create(Box())
+
+    with pytest.raises(InvalidInput, match="none of it was run"):
+        _ = db.run_in_transaction(work)
+    assert db.store(Box).count() == 0
