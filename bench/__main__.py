@@ -93,8 +93,8 @@ def _measured(asked: argparse.Namespace, console: Console) -> dict[str, Any]:
     quick: bool = asked.quick
     settings: dict[str, Any] = {
         "quick": quick,
-        "repeats": asked.repeats or (3 if quick else 9),
-        "long_repeats": 1 if quick else 5,
+        "repeats": asked.repeats or (3 if quick else 7),
+        "long_repeats": 1 if quick else 4,
         "users": 2_000,
         "posts": 10_000 if quick else 100_000,
         "batch_s": 0.01 if quick else 0.04,

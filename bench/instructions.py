@@ -136,6 +136,7 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="count the asynchronous side and the other workloads as well, which no baseline holds; with --floor",
     )
+    parser.add_argument("--workloads", help="with --all: only these, with commas between")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     asked.floor = asked.floor or asked.all
@@ -156,6 +157,8 @@ def main() -> int:
     calls = COUNTED
     if asked.all:
         names, calls = [*names, "floor_async", "dbkit_async"], {**COUNTED, **OTHERS}
+        if asked.workloads:
+            calls = {name: calls[name] for name in asked.workloads.split(",")}
 
     def of_store(store: str) -> dict[str, Counts] | str:
         try:
