@@ -38,7 +38,7 @@ from dbkit.options import Options
 from dbkit.spec import Schema
 from dbkit.testing.servers import Server, drop_database, fresh_database
 from dbkit.url import parse_url
-from dbkit_sql.migrating.parts import statements
+from dbkit_sql.migrating.parts import column_rest, statements
 from dbkit_sql.plugin import migration_store
 
 
@@ -710,6 +710,19 @@ def test_statements_are_split_where_they_end() -> None:
     ]
 
 
+def test_a_column_keeps_what_is_not_its_type() -> None:
+    said = {
+        "a TEXT NOT NULL /* DEFAULT 1 */": "",
+        'a "CHECK"': "",
+        "a INT NOT  NULL DEFAULT NULL": "DEFAULT NULL",
+        "a varchar(3) UNIQUE NOT NULL CHECK (a IS NOT NULL) REFERENCES b ON DELETE SET NULL": (
+            "UNIQUE CHECK ( a IS NOT NULL ) REFERENCES b ON DELETE SET NULL"
+        ),
+        "id INTEGER PRIMARY KEY AUTOINCREMENT": "PRIMARY KEY AUTOINCREMENT",
+    }
+    assert {text: column_rest(text) for text in said} == said
+
+
 def test_alembic_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
@@ -722,3 +735,51 @@ def test_alembic_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(errors.MissingDriver, match="migrations"):
         migration_store(parse_url("postgresql://localhost/x"), Options())
     assert migration_store(parse_url("sqlite:///x.db"), Options()).name == "sqlite"
+
+
+# -- tables that dbkit did not make ------------------------------------------------------------------------------------
+
+
+class Guest(Record[int], name="guests"):
+    id: Mapped[int]
+    label: Mapped[str] = field(max_length=20)
+    room: Mapped[int | None] = field(default=None, ge=0, index=True)
+
+
+def test_foreign_tables_keep_what_they_have(store: MigrationStore, url: str) -> None:
+    serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if store.name == "sqlite" else "bigserial PRIMARY KEY"
+    spec = spec_of(Guest)
+    with store.transaction():
+        store.sql(
+            f"""CREATE TABLE guests (
+                id {serial}, -- the key, counted
+                "full name" text DEFAULT 'x, (y)' CHECK ("full name" <> 'name'), /* a, b */
+                name text NOT NULL UNIQUE DEFAULT NULL CHECK (name IS NOT NULL),
+                age integer DEFAULT 7, CHECK (age > 0 OR name = 'age'), UNIQUE (age, name) -- last
+            );
+            CREATE INDEX by_age ON guests (age DESC);
+            INSERT INTO guests (name) VALUES ('Ada'), ('Bob')"""
+        )
+        store.apply(AddField(spec, spec.by_name["room"], None))
+        store.apply(RenameField(spec, spec.by_name["label"], "name"))
+        store.apply(RetypeField(spec, spec.by_name["label"]))
+        store.apply(DropField("guests", "full name"))
+        assert store.sql("INSERT INTO guests (label, room) VALUES ('Eve', 3)") == 1
+    with connect(url, entities=[Guest]) as db:
+        found = db.store(Guest).find()
+    assert [(g.id, g.label, g.room) for g in found] == [(1, "Ada", None), (2, "Bob", None), (3, "Eve", 3)]
+    assert native(url, "SELECT DISTINCT age FROM guests") == [(7,)]
+    for refused in ("('Ada', 1, 9)", "('Zed', -1, 9)", f"('{'z' * 21}', 1, 9)"):
+        with pytest.raises(errors.DbkitError), store.transaction():
+            store.sql(f"INSERT INTO guests (label, room, age) VALUES {refused}")
+    with pytest.raises(errors.DbkitError), store.transaction():
+        store.sql("INSERT INTO guests (label, age) VALUES ('Zed', 0)")
+    indexes = native(
+        url,
+        "SELECT sql FROM sqlite_schema WHERE name = 'by_age'"
+        if store.name == "sqlite"
+        else "SELECT indexdef FROM pg_indexes WHERE indexname = 'by_age'",
+    )
+    assert "age DESC" in indexes[0][0]
+    told = {(d.kind, d.stored) for d in store.differences(Schema([spec]))}
+    assert ("undeclared field", ("age",)) in told

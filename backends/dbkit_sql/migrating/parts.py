@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 __all__ = [
     "Definition",
     "Token",
+    "column_rest",
     "index_columns",
     "mentions",
     "plain",
@@ -257,6 +258,45 @@ class Definition:
     def about(self, column: str) -> list[str]:
         """Return the names of the constraints that are about a column."""
         return [name for name, text in self.constraints.items() if mentions(text, column)]
+
+
+_COLUMN_WORDS = frozenset(
+    {
+        "CONSTRAINT",
+        "PRIMARY",
+        "NOT",
+        "NULL",
+        "UNIQUE",
+        "CHECK",
+        "DEFAULT",
+        "COLLATE",
+        "REFERENCES",
+        "GENERATED",
+        "AS",
+    }
+)
+
+
+def column_rest(text: str) -> str:
+    """Return what a column's definition says behind its type, NOT NULL and comments aside: none, where dbkit made it."""
+    found = [t for t in tokens(text) if t.kind != "comment"]
+    words = [n for n, t in enumerate(found) if t.kind == "word" and t.text.upper() in _COLUMN_WORDS and n > 0]
+    if not words:
+        return ""
+    kept: list[str] = []
+    depth = 0
+    rest = [t for t in found[words[0] :] if t.kind != "space"]
+    for place, part in enumerate(rest):
+        if part.kind == "other":
+            depth += {"(": 1, ")": -1}.get(part.text, 0)
+        if part.kind == "word" and depth == 0:
+            word = part.text.upper()
+            before = rest[place - 1].text.upper() if place else ""
+            behind = rest[place + 1].text.upper() if place + 1 < len(rest) else ""
+            if (word == "NOT" and behind == "NULL") or (word == "NULL" and before not in ("DEFAULT", "SET")):
+                continue
+        kept.append(part.text)
+    return " ".join(kept)
 
 
 def _closed(part: str) -> str:

@@ -32,7 +32,7 @@ from ..found import StoredColumn, found_form, found_type
 from ..schema import Tables
 from . import data, refusals
 from .nested import has_gained_fields
-from .parts import Definition, index_columns, mentions, renamed_index
+from .parts import Definition, column_rest, index_columns, mentions, renamed_index
 from .sqlite_tables import SqliteTables, Value
 
 __all__ = ["SqliteOperations"]
@@ -304,6 +304,9 @@ class SqliteOperations:
         for mine in changed:
             self._t.drop_checks(new, mine.stored)
             self._t.take(new, wanted, tables, entity, mine)
+            if rest := column_rest(there.columns[mine.stored]):
+                # In a table that dbkit did not make: a key, a default, a check of its own.
+                new.columns[mine.stored] += f" {rest}"
         terms = [t for c in changed if (t := tables.size_term(c)) is not None]
         self._t.resize(new, table, without=[c.stored for c in changed], more=terms)
         if new == there and (op.using is None or self._again):
