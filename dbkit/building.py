@@ -8,6 +8,8 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NoReturn, cast
 
+from pydantic import BaseModel
+
 from .bulk import rows_of_many
 from .errors import InvalidInput, TooLarge
 from .fields import FieldRef, orders_of, total_order
@@ -254,6 +256,13 @@ def read_spec(spec: EntitySpec, into: Any, operation: str) -> ReadSpec:
 
 def rows_of(spec: EntitySpec, entities: Iterable[Any], *, batched: bool) -> list[tuple[Any, ...]]:
     """Return the checked rows of *entities*; more than 10,000 only with *batched*."""
+    if isinstance(entities, BaseModel):
+        # Its own iterator would give its fields.
+        raise InvalidInput(
+            f"create_many on {spec.name} takes a list of entities, not one",
+            entity=spec.name,
+            hint="create(…)",
+        )
     rows = rows_of_many(spec, [*entities])
     if len(rows) > MAX_ROWS_TOUCHED and not batched:
         raise TooLarge(

@@ -99,6 +99,8 @@ def _prepare(
         raise ConfigurationError(
             "cursor_key is too short", hint="at least 16 bytes, e.g. secrets.token_bytes(32)"
         )
+    if isinstance(entities, type):
+        raise ConfigurationError("entities= takes a list of classes", hint=f"entities=[{entities.__name__}]")
     classes = list(entities)
     specs = [spec_of(entity, namespace) for entity in classes]
     if not specs:

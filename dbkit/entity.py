@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema
 from typing_extensions import dataclass_transform
 
@@ -98,6 +98,18 @@ class Model(BaseModel, metaclass=EntityMeta):
         if types:
             check_inputs(cls, schema, types, _TRUSTED)
         return schema
+
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            try:
+                super().__setattr__(name, value)
+            except ValidationError as error:
+                # Pydantic shows the value that was refused, whatever hide_input_in_errors says.
+                lines = [{"type": e["type"], "loc": e["loc"], "input": None} for e in error.errors()]
+                raise ValidationError.from_exception_data(
+                    type(self).__name__, lines, hide_input=True
+                ) from None
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, validated as the constructor does.

@@ -163,7 +163,7 @@ def _combine(op: Literal["add", "sub", "mul"], left: Any, right: Any) -> Compute
             sides.append(found[1])
         else:
             assert other is not None
-            sides.append(_literal(op, value, other[1].type, root))
+            sides.append(_literal(op, value, other[1], root))
     a, b = sides[0].type, sides[1].type
     nullable = a.nullable or b.nullable
     kinds = {a.kind, b.kind}
@@ -185,12 +185,20 @@ def _combine(op: Literal["add", "sub", "mul"], left: Any, right: Any) -> Compute
     return Computed(root, query.Arithmetic(op, sides[0], sides[1], made))
 
 
-def _literal(op: str, value: Any, beside: ValueType, root: EntitySpec) -> query.Constant:
-    """Return the constant beside an operand of type *beside*."""
-    kind = beside.kind
+def _literal(op: str, value: Any, beside: query.Expression, root: EntitySpec) -> query.Constant:
+    """Return the constant beside an operand."""
+    kind = beside.type.kind
     if kind is Kind.DECIMAL and op == "mul":
         kind = Kind.INT
-    type_ = _number(kind, beside.decimal_places if kind is Kind.DECIMAL else 0)
-    if kind is Kind.INT and type(value) is float and beside.kind is Kind.INT:
+    type_ = _number(kind, beside.type.decimal_places if kind is Kind.DECIMAL else 0)
+    if kind is Kind.INT and type(value) is float and beside.type.kind is Kind.INT:
         type_ = _number(Kind.FLOAT)
-    return query.Constant(check_value(type_.operand, value, entity=root.name, field="expression"), type_)
+    checked = check_value(type_.operand, value, entity=root.name, field=_first_field(beside) or "expression")
+    return query.Constant(checked, type_)
+
+
+def _first_field(expression: query.Expression) -> str | None:
+    """Return the name of the first field in it: what an error about a constant beside it names."""
+    if isinstance(expression, query.Arithmetic):
+        return _first_field(expression.left) or _first_field(expression.right)
+    return expression.path.field.name if isinstance(expression, query.FieldValue) else None

@@ -10,7 +10,7 @@ from .declare import field
 from .errors import InvalidInput
 from .expressions import Computed, Operand
 from .mapped import Mapped, Source
-from .query import Change, Order, Path
+from .query import Change, Filter, Order, Path
 from .reach import InnerRef, ParentRef, any_related, via
 from .refs import FieldRef
 from .spec import EntitySpec
@@ -57,8 +57,9 @@ def orders_of(order_by: Any) -> tuple[Order, ...]:
         return ()
     keys: Any = [order_by] if isinstance(order_by, Order | FieldRef) else order_by
     if isinstance(keys, str) or not isinstance(keys, Iterable):
+        kind = "a name" if isinstance(keys, str) else "a filter" if isinstance(keys, Filter) else "a value"
         raise InvalidInput(
-            "order_by takes fields, not a name", hint="order_by=User.age.desc(), or several in a tuple"
+            f"order_by takes fields, not {kind}", hint="order_by=User.age.desc(), or several in a tuple"
         )
     found: dict[Any, Order] = {}
     for key in _each(keys):

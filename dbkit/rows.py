@@ -101,7 +101,9 @@ def _wrong_class(spec: EntitySpec, instance: Any) -> InvalidInput:
         problem = f"{spec.name} was expected; {kind.__name__} is a view, which is read and never written"
         hint = f"{spec.name}(…) with the fields of the entity"
     else:
-        problem, hint = f"{spec.name} was expected, not {kind.__name__}", f"db.store({kind.__name__})"
+        is_stored = "__dbkit_role__" in vars(kind) and kind.__dbkit_role__ == "entity"
+        problem = f"{spec.name} was expected, not {kind.__name__}"
+        hint = f"db.store({kind.__name__})" if is_stored else f"an instance of {spec.name}"
     return InvalidInput(problem, entity=spec.name, hint=hint)
 
 

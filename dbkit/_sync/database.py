@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from ..backfilling import Progress, filling
 from ..checking import Report
-from ..concurrency import sleep, check_ran
+from ..concurrency import sleep, worker, check_ran
 from ..entity import spec_of
-from ..errors import ConfigurationError, Conflict, DbkitError, InvalidInput, TransactionAborted
+from ..errors import (
+    ConfigurationError,
+    Conflict,
+    DbkitError,
+    InvalidInput,
+    TransactionAborted,
+    TransactionError,
+)
 from ..features import Features
 from ..options import TRANSACTION_S, Isolation, Options
 from ..page import Cursors
@@ -74,6 +81,7 @@ class Database:
         self._options = options
         self._hooks: list[Hook] = []
         self._is_open = False
+        self._was_open = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
@@ -85,17 +93,30 @@ class Database:
             Unavailable: the server cannot be reached.
             Unsupported: it cannot keep what the entities declare.
         """
+        if self._was_open and not self._is_open:
+            self._check_open()
         if not self._is_open:
             try:
                 self.backend.open(self._schema)
             except DbkitError as error:
                 locate(error, self.backend.name, "connect", None)
                 raise
-            self._is_open = True
+            self._is_open = self._was_open = True
         return self
 
     def close(self) -> None:
-        """Close all connections. A second call does nothing."""
+        """Close all connections. A second call does nothing.
+
+        Raises:
+            TransactionError: this task's own transaction is open; nothing was closed.
+        """
+        if self._is_open and worker() in self.autocommit.open_by_worker:
+            raise TransactionError(
+                "the database cannot be closed inside this task's own open transaction",
+                backend=self.backend.name,
+                operation="close",
+                hint="let the transaction's with block end first",
+            )
         if self._is_open:
             self._is_open = False
             self.backend.close()
@@ -298,7 +319,8 @@ class Database:
     def on_statement(self, hook: Hook) -> Hook:
         """Call *hook* after each statement with its text and time, never with its values; return *hook*.
 
-        It runs on the caller's thread or task, before the verb returns: it should be quick.
+        It runs on the caller's thread or task, before the verb returns: it should be quick. What it raises leaves the
+        verb, although the statement has run.
         """
         self._hooks.append(hook)
         self.backend.hook = hook if len(self._hooks) == 1 else self._call_hooks
@@ -311,9 +333,11 @@ class Database:
     def _check_open(self) -> None:
         if not self._is_open:
             raise ConfigurationError(
-                "the database is not open",
+                "the database is closed" if self._was_open else "the database is not open",
                 backend=self.backend.name,
-                hint="use it inside its with block, or call open() first",
+                hint="connect again"
+                if self._was_open
+                else "use it inside its with block, or call open() first",
             )
 
 

@@ -387,7 +387,9 @@ def test_nested_models_have_no_keys() -> None:
 
 
 def test_a_misspelt_option_is_no_option() -> None:
-    with pytest.raises(ConfigurationError, match=r"field\(uniqe=…\) means nothing \(did you mean unique=\?\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"field\(uniqe=…\) means nothing \(did you mean unique=\?\)"
+    ):
         field(uniqe=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportUnknownMemberType]
     with pytest.raises(ConfigurationError, match="did you mean references"):
         field(refrences=lambda: Owner)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]

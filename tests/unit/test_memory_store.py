@@ -21,6 +21,7 @@ from dbkit import (
     Mapped,
     SchemaDrift,
     TooLarge,
+    TransactionError,
     Unsupported,
     Versioned,
     View,
@@ -371,3 +372,32 @@ def test_an_asynchronous_function_in_a_plain_transaction_is_refused(db: Database
     with pytest.raises(InvalidInput, match="none of it was run"):
         _ = db.run_in_transaction(work)
     assert db.store(Box).count() == 0
+
+
+def test_a_database_is_not_closed_inside_its_own_transaction(db: Database) -> None:
+    with db.transaction() as tx:
+        tx.store(Box).create(Box(state="kept"))
+        with pytest.raises(TransactionError, match="inside this task's own open transaction"):
+            db.close()
+    assert db.store(Box).count() == 1
+
+
+def test_a_closed_database_says_so(db: Database) -> None:
+    db.close()
+    for use in (db.open, db.ping, lambda: db.store(Box)):
+        with pytest.raises(ConfigurationError, match=r"the database is closed \(connect again\)"):
+            use()
+
+
+def test_one_in_the_place_of_many_is_told(db: Database) -> None:
+    with pytest.raises(ConfigurationError, match=r"entities=\[Box\]"):
+        connect("memory://", entities=Box)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match="a list of entities, not one"):
+        db.store(Box).create_many(Box())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match=r"Box was expected, not dict \(an instance of Box\)"):
+        db.store(Box).create({"a": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match="order_by takes fields, not a filter"):
+        db.store(Box).find(order_by=Box.a == 1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match=r"Box\.a: ") as raised:
+        db.store(Box).update(uuid4(), Box.a.set(Box.a + (2**70)))
+    assert raised.value.field == "a"
