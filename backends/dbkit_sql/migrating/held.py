@@ -10,12 +10,13 @@ from dbkit._sync.executor import Autocommit, Executor, InTransaction
 from dbkit._sync.pool import Pool
 from dbkit._sync.store import Store
 from dbkit.entity import spec_of
-from dbkit.errors import ConfigurationError
+from dbkit.errors import ConfigurationError, DbkitError
 from dbkit.page import Cursors
 from dbkit.spec import EntitySpec, Schema
 
 from .._sync.backend import SqlBackend, SqlTransaction
 from .._sync.connection import Connection
+from .refusals import in_a_migration
 
 if TYPE_CHECKING:
     from dbkit.entity import Record
@@ -73,11 +74,24 @@ class _Unhurried(InTransaction):
         self._deadline = inf
         self._before = before
 
+    def read(
+        self, operation: str, entity: str | None, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        try:
+            return super().read(operation, entity, call, *args, **kwargs)
+        except DbkitError as error:
+            in_a_migration(error)
+            raise
+
     def write(
         self, operation: str, entity: str | None, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         self._before()
-        return super().write(operation, entity, call, *args, **kwargs)
+        try:
+            return super().write(operation, entity, call, *args, **kwargs)
+        except DbkitError as error:
+            in_a_migration(error)
+            raise
 
 
 class HeldStores(Generic[C]):

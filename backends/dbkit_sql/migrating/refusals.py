@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dbkit.errors import (
+    DbkitError,
     DuplicateKey,
     InvalidInput,
     ReferenceViolation,
@@ -15,6 +16,7 @@ from dbkit.values import ValueType
 __all__ = [
     "absent",
     "duplicates",
+    "in_a_migration",
     "misfits",
     "no_conversion",
     "nulls",
@@ -25,6 +27,13 @@ __all__ = [
 ]
 
 _COMPARE = "`dbkit migrate diff` says how the database differs from the entities"
+
+
+def in_a_migration(error: DbkitError) -> DbkitError:
+    """Return the error with another way out where its own is `create_schema()`: here that is the migration's work."""
+    if error.hint is not None and "create_schema()" in error.hint:
+        error.hint = "a migration makes it: this one, by an earlier step, or one before it"
+    return error
 
 
 def absent(what: str) -> SchemaDrift:

@@ -13,7 +13,15 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, Literal, TypeVar
 
-from dbkit.errors import DbkitError, InvalidInput, Locked, TransactionAborted, TransactionError, Unsupported
+from dbkit.errors import (
+    DbkitError,
+    InvalidInput,
+    Locked,
+    OutOfRange,
+    TransactionAborted,
+    TransactionError,
+    Unsupported,
+)
 from dbkit.migrations.differences import Difference
 from dbkit.migrations.operations import AddIndex, DropIndex, Operation, SetValidator
 from dbkit.migrations.state import STATE_NAME, State
@@ -28,6 +36,7 @@ from ..errors import Verb
 from ..schema import Tables
 from .held import HeldStores, OnePool
 from .parts import statements, tokens
+from .refusals import in_a_migration
 
 __all__ = ["Kind", "SqlMigrationStore"]
 
@@ -180,7 +189,7 @@ class SqlMigrationStore(ABC, Generic[C]):
             if translated is None:
                 raise
             translated.backend = self.name
-            raise translated from error
+            raise in_a_migration(translated) from error
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -332,6 +341,9 @@ class SqlMigrationStore(ABC, Generic[C]):
                     changed = self._run(statement)
             except DbkitError as error:
                 self._doom()
+                if isinstance(error, OutOfRange):
+                    # The text is the author's, and so is the CHECK.
+                    error.message = "a row breaks a CHECK, or a bound of its column's type"
                 self._explain(error)
                 error.operation = error.operation or "sql"
                 raise
