@@ -112,15 +112,13 @@ def growth_chart(growth: dict[str, Any], path: Path) -> None:
 
 
 def _lines(panel: Any, about: dict[str, Any]) -> None:
-    styles: dict[str, int] = {}
     for label, points in about["lines"].items():
-        store = label.rpartition(", ")[2]
-        place = styles[store] = styles.get(store, -1) + 1
+        is_second = any(word in label for word in ("floor", "offset", "tasks"))
         panel.plot(
             [x for x, _ in points],
             [y for _, y in points],
-            ("-", "--", ":")[place % 3],
-            color=_COLOURS.get(store),
+            "--" if is_second else "-",
+            color=_COLOURS.get(label.rpartition(", ")[2]),
             marker="o",
             markersize=4,
             label=label,
@@ -130,7 +128,10 @@ def _lines(panel: Any, about: dict[str, Any]) -> None:
     if about["log"]:
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter(FuncFormatter(_plain))
+        panel.yaxis.set_minor_formatter(FuncFormatter(_plain))
+        panel.tick_params(axis="y", which="minor", labelsize=6)
     else:
+        panel.yaxis.set_major_formatter(FuncFormatter(_thousands))
         highest = max(y for points in about["lines"].values() for _, y in points)
         panel.set_ylim(0, max(10, highest * 1.25))
     panel.set_xlabel(about["x"])
