@@ -50,8 +50,10 @@ def client_url(url: URL, options: Options) -> str:
     return replace(url, backend="mongodb", driver=driver, query=()).render(show_password=True)
 
 
-def client_options(options: Options) -> dict[str, Any]:
+def client_options(options: Options, *, ends_calls: bool = False) -> dict[str, Any]:
     """Return the client's options; what the URL's query says of them is the user's choice.
+
+    With *ends_calls* the sockets have no time limit, as each call has one.
 
     They are given apart from the URL: there PyMongo would warn of a wrong one and go on without it.
     """
@@ -60,7 +62,6 @@ def client_options(options: Options) -> dict[str, Any]:
     given = {
         "maxPoolSize": options.pool_size,
         # Most calls are bounded as a whole; these bound the steps of a single write, which the server ends sooner.
-        "socketTimeoutMS": timeout_ms + 1_000,
         "connectTimeoutMS": min(timeout_ms, 20_000),
         "waitQueueTimeoutMS": timeout_ms,
         "serverSelectionTimeoutMS": timeout_ms,
@@ -69,5 +70,7 @@ def client_options(options: Options) -> dict[str, Any]:
         "appName": "dbkit",
         "tz_aware": True,
     }
+    if not ends_calls:
+        given["socketTimeoutMS"] = timeout_ms + 1_000
     ours = {key: value for key, value in given.items() if key.lower() not in said}
     return ours | {key: value for key, value in options.driver if key not in _ONLY}

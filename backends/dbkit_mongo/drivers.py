@@ -6,10 +6,13 @@ that the colours share (find_one, insert_one, find_one_and_update, …) is calle
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from itertools import islice
 from typing import Any, Protocol, cast
 
+import pymongo
 from pymongo.errors import DuplicateKeyError, WriteConcernError, WriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -38,6 +41,13 @@ TRANSACTION: dict[str, Any] = {
 
 class AsyncDriver(Protocol):
     """The calls that differ."""
+
+    ends_calls: bool
+    """Whether `within` ends whatever runs in it, so that sockets need no limits of their own."""
+
+    def within(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+        """Bound the calls in the block, as a whole."""
+        ...
 
     def connect(self, url: str, **options: Any) -> Any:
         """Return a client; nothing is sent yet."""
@@ -92,6 +102,13 @@ class AsyncDriver(Protocol):
 
 class Driver(Protocol):
     """The calls that differ."""
+
+    ends_calls: bool
+    """Whether `within` ends whatever runs in it, so that sockets need no limits of their own."""
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        """Bound the calls in the block, as a whole."""
+        ...
 
     def connect(self, url: str, **options: Any) -> Any:
         """Return a client; nothing is sent yet."""
@@ -174,8 +191,19 @@ def check_insertion(reply: Document) -> None:
         raise WriteError(error.get("errmsg"), error.get("code"), error)
 
 
+GRACE_S = 1.0
+"""The driver's own limits are reached first: they tell a pool that is full from a server that is not there."""
+
+
 class PyMongo:
     """`pymongo.MongoClient`."""
+
+    ends_calls = False
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        # The server is told what is left (maxTimeMS), so that it does not go on alone.
+        # https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
+        return pymongo.timeout(seconds)
 
     def connect(self, url: str, **options: Any) -> Any:
         from pymongo import MongoClient
@@ -238,6 +266,14 @@ class PyMongo:
 class AsyncPyMongo:
     """`pymongo.AsyncMongoClient`."""
 
+    ends_calls = True
+
+    def within(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+        # Any limit of PyMongo's, a socket's too, costs this client a task more for each message (`asyncio.wait_for`), a
+        # tenth of a call. Cancelling closes the connection, and with it the server ends what it does.
+        # https://www.mongodb.com/docs/manual/reference/method/db.collection.find/#client-disconnection
+        return asyncio.timeout(seconds + GRACE_S)
+
     def connect(self, url: str, **options: Any) -> Any:
         from pymongo import AsyncMongoClient
 
@@ -297,7 +333,14 @@ class AsyncPyMongo:
 
 
 class AsyncMotor(AsyncPyMongo):
-    """`motor.motor_asyncio.AsyncIOMotorClient`."""
+    """`motor.motor_asyncio.AsyncIOMotorClient`: the synchronous client in threads, which nobody can cancel."""
+
+    ends_calls = False
+
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncGenerator[None]:
+        with pymongo.timeout(seconds):
+            yield
 
     def connect(self, url: str, **options: Any) -> Any:
         from motor.motor_asyncio import AsyncIOMotorClient
@@ -331,6 +374,11 @@ class AsyncMotor(AsyncPyMongo):
 class Mongomock(PyMongo):
     """mongomock: no server, no sessions, no validators."""
 
+    ends_calls = False
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def connect(self, url: str, **options: Any) -> Any:
         import mongomock
 
@@ -347,7 +395,6 @@ class Mongomock(PyMongo):
 
     def find(self, collection: Any, *args: Any, **options: Any) -> list[Document]:
         options.pop("batch_size", None)
-        options["limit"] = abs(options.get("limit", 0))
         return list(collection.find(*args, **options))
 
     def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]:
@@ -408,8 +455,13 @@ class _AwaitableDatabase(_Awaitable):
 class AsyncMongomock:
     """mongomock behind `await`; nothing else runs meanwhile, as it does no I/O."""
 
+    ends_calls = False
+
     def __init__(self) -> None:
         self._plain = Mongomock()
+
+    def within(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+        return nullcontext()
 
     def connect(self, url: str, **options: Any) -> Any:
         return self._plain.connect(url, **options)

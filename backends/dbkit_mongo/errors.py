@@ -109,6 +109,7 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[Exception, bool], DbkitError]]]
     ),
     (driver.ServerSelectionTimeoutError, _unsent),
     (driver.NetworkTimeout, _timed_out),
+    (TimeoutError, _timed_out),
     (driver.AutoReconnect, _broken),
     (driver.ConnectionFailure, _unsent),
     (driver.WriteConcernError, _write_concern),

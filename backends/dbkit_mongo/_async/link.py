@@ -6,12 +6,10 @@ And what is compiled, as it belongs to one database: plans by shape.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cached_property
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
-import pymongo
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -37,7 +35,7 @@ T_co = TypeVar("T_co", covariant=True)
 P = TypeVar("P")
 
 PLANS_KEPT = 1_000
-DRIVER_ERRORS = (PyMongoError, BSONError, NotImplementedError)
+DRIVER_ERRORS = (PyMongoError, BSONError, TimeoutError, NotImplementedError)
 
 
 class Owner(Protocol):
@@ -69,6 +67,11 @@ class AsyncLink:
         """The most that one call of the driver takes, whatever it waits for: a connection, a server, two attempts."""
         self.lock_wait_ms = round(min(timeout_s, LOCK_WAIT_S) * 1_000)
         self.driver = driver
+        self.limits_s: dict[float | None, float | None] = {
+            None: timeout_s,
+            # The server ends these; where the sockets have a limit there is none around them.
+            WAITS: timeout_s if driver.ends_calls else None,
+        }
         self.codec = codec
         self.schema = Schema(())
         self.client: Any = None
@@ -95,11 +98,10 @@ class AsyncLink:
         if hook is not None:
             return await self._told(hook, doing, function, *args, **kwargs)
         try:
-            if doing.within_s == WAITS:
+            limit_s = self.limits_s.get(doing.within_s, doing.within_s)
+            if limit_s is None:
                 return await function(*args, **kwargs)
-            # The server is told what is left (maxTimeMS), so that it does not go on alone.
-            # https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
-            with pymongo.timeout(doing.within_s or self.timeout_s):
+            async with self.driver.within(limit_s):
                 return await function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
@@ -108,8 +110,10 @@ class AsyncLink:
         failed: str | None = None
         started = perf_counter()
         try:
-            waits = doing.within_s == WAITS
-            with nullcontext() if waits else pymongo.timeout(doing.within_s or self.timeout_s):
+            limit_s = self.limits_s.get(doing.within_s, doing.within_s)
+            if limit_s is None:
+                return await function(*args, **kwargs)
+            async with self.driver.within(limit_s):
                 return await function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             failed = type(error).__name__
@@ -190,7 +194,7 @@ class AsyncLink:
         self._known.update(await self.call(doing, self.driver.collections, self.database))
         missing = [name for name in names if name not in self._known]
         if missing:
-            raise no_table(missing[0])
+            raise no_table(missing[0], self.schema)
 
     def forget(self, *known: str) -> None:
         """Forget what is compiled and known: the collections have changed, *known* are there."""

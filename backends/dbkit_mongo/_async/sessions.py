@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pymongo
 from pymongo.errors import PyMongoError
 
 from dbkit.errors import DbkitError
@@ -60,9 +59,9 @@ def _is_worth_asking(error: BaseException | None) -> bool:
 async def rollback(link: AsyncLink, session: Any) -> None:
     """Roll back and end the session; never raises for a server that is gone, which drops the transaction by itself."""
     try:
-        with pymongo.timeout(link.timeout_s):
+        async with link.driver.within(link.timeout_s):
             await session.abort_transaction()
-    except PyMongoError:
+    except (PyMongoError, TimeoutError):
         # Nothing was committed either way.
         return
     finally:

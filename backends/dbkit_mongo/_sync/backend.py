@@ -62,7 +62,7 @@ class MongoBackend(MongoOperations):
         self.server = ServerInfo("MongoDB", "?")
         self._database = database_of(url)
         self._url = client_url(url, options)
-        self._options = client_options(options)
+        self._options = client_options(options, ends_calls=driver.ends_calls)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._database!r}>"

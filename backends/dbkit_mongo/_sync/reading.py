@@ -120,22 +120,26 @@ class MongoReads:
         if plan.is_pipeline:
             joined = len(plan.collections) > 1
             return self._aggregate(plan.entity, plan.text, plan.fill(binds), is_joined=joined)
+        on = link.collection(plan.entity.stored)
         options: Document = {}
         if plan.sort is not None:
             options["sort"] = plan.sort
-        if plan.limit is not None:
-            limit = binds[plan.limit] + (plan.page is not None)
-            # A single batch needs no cursor. The first batch would hold 101 documents: of more than those, one more than
-            # the limit, so that no cursor stays open.
-            options["limit"] = limit if limit > 1 else -limit
-            if limit > 100:
-                options["batch_size"] = limit + 1
         if plan.offset is not None:
             options["skip"] = binds[plan.offset]
         if self.session is not None:
             options["session"] = self.session
-        on = link.collection(plan.entity.stored)
-        return link.call(plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options)
+        if plan.limit is not None:
+            limit = binds[plan.limit] + (plan.page is not None)
+            if limit == 1:
+                one = link.call(plan.doing, on.find_one, plan.fill(binds), plan.projection, **options)
+                return [] if one is None else [one]
+            options["limit"] = limit
+            if limit > 100:
+                # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
+                options["batch_size"] = limit + 1
+        return link.call(
+            plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options
+        )
 
     def _aggregate(
         self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pymongo
 from pymongo.errors import PyMongoError
 
 from dbkit.errors import DbkitError
@@ -61,9 +60,9 @@ def _is_worth_asking(error: BaseException | None) -> bool:
 def rollback(link: Link, session: Any) -> None:
     """Roll back and end the session; never raises for a server that is gone, which drops the transaction by itself."""
     try:
-        with pymongo.timeout(link.timeout_s):
+        with link.driver.within(link.timeout_s):
             session.abort_transaction()
-    except PyMongoError:
+    except (PyMongoError, TimeoutError):
         # Nothing was committed either way.
         return
     finally:
