@@ -450,6 +450,7 @@ def test_differences_are_what_operations_mend(store: MongoMigrationStore, url: s
         ("missing field", "bio", ()),
         ("changed field", "slug", ("slug",)),
         ("undeclared field", None, ("age",)),
+        ("undeclared index", None, ("age",)),
         ("missing unique", None, ()),
         ("missing reference", "org", ()),
     }

@@ -1,7 +1,7 @@
 """How a collection differs from its entity, as values that `diff` makes a migration of. Pure.
 
-What one operation makes is one difference: a field that is missing brings its own keys, index and reference along, a
-field that is not declared takes its own away.
+What one operation makes is one difference: a field that is missing brings its own keys, index and reference along. Those
+of a field that is not declared are told beside it: dropping it takes them along, and whoever brings it back needs them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dbkit.spec import EntitySpec
 from ..rows import key_of
 from ..schema import Index, _indexes, _types, _words
 from .conditions import value_schema
-from .drafts import Draft, is_own_name, mentions
+from .drafts import Draft, is_own_name
 from .planning import SHADOW, plain_index, unique_index
 from .steps import Document
 from .types import type_of
@@ -139,8 +139,7 @@ class _Comparing:
         wanted = {index.keys for index in _indexes(self.entity)}
         for spec in self.draft.indexes:
             keys = tuple(spec["key"])
-            gone = {k for k in self.undeclared if not self._is_shadow(k) or self._owner(k) in self.undeclared}
-            if keys in wanted or not is_own_name(spec) or mentions(spec, gone):
+            if keys in wanted or not is_own_name(spec):
                 continue
             shown = keys if spec.get("unique") or keys[-1] != "_id" else keys[:-1]
             if not shown:
@@ -148,10 +147,6 @@ class _Comparing:
             kind: Kind = "undeclared unique" if spec.get("unique") else "undeclared index"
             words = f"{self.entity.stored}: {kind.removeprefix('undeclared ')} on {', '.join(shown)} is not declared"
             yield Difference(kind, self.entity, words, stored=shown)
-
-    @staticmethod
-    def _owner(key: str) -> str:
-        return key.removesuffix(SHADOW)
 
 
 def _alike(ours: Document, theirs: Document) -> bool:
