@@ -79,7 +79,8 @@ conformance: venv
 differential: venv
 	@$(BIN)/python -m dbkit.testing differential --n $(N) --seed $(SEED)
 
-# The peers have an environment of their own, so that a developer's stays small.
+# The peers have an environment of their own, so that a developer's stays small. BENCH_ARGS: --quick; --docs writes the docs'
+# page, its pictures and the README's table, too; --stores sqlite; `python -m bench --help` has the rest.
 bench: $(BENCH_VENV)/.installed
 	@$(BENCH_VENV)/bin/python -m bench $(BENCH_ARGS)
 

@@ -18,6 +18,7 @@ import bson
 import pytest
 
 import bench.slices
+from bench.bars import table
 from bench.data import Case, Data, fill, plain, remove_new
 from bench.instructions import compared
 from bench.registry import CONTENDERS, STORES, Entry, of_store
@@ -151,6 +152,15 @@ def test_the_page_and_the_readme_are_made_of_the_json() -> None:
     readme = (ROOT / "README.md").read_text()
     assert "performance: begin" in readme
     assert with_table(readme, results) == readme
+
+
+def test_runs_stand_beside_the_bars() -> None:
+    results = json.loads((ROOT / "docs" / "performance.json").read_text())
+    lines = table([results, results])
+    assert lines[0].count("| run of ") == 2
+    rows = [line for line in lines if "| PostgreSQL | 10,000 rows at once | 0.15 |" in line]
+    assert len(rows) == 1
+    assert len(lines) == 2 + 3 * 2 * len(WORKLOADS)
 
 
 # -- the proxy that replays ------------------------------------------------------------------------------------------------
