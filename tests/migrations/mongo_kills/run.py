@@ -122,7 +122,7 @@ def mend(url: str, direction: str) -> None:
 
 
 def main(url: str, first: int, step: int) -> int:
-    lease.LEASE_S = 0.3
+    lease.LEASE_S = 1.5
     at = first
     is_alive = {"up": False, "down": False}
     assert in_a_process(partial(begin, url)) == 0
