@@ -5,9 +5,12 @@ A program that logs `str(error)` reads the same on SQLite as on MongoDB. Backend
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .errors import (
     ConfigurationError,
     DuplicateKey,
+    IntegrityError,
     NotFound,
     OutOfRange,
     PreconditionFailed,
@@ -15,8 +18,13 @@ from .errors import (
     TooLarge,
 )
 from .options import MAX_ROWS_TOUCHED, MAX_ROWS_UNASKED
+from .spec import EntitySpec
 
 __all__ = [
+    "CREATE_FIRST",
+    "DRIFTED",
+    "IN_MIGRATIONS",
+    "check_broken",
     "condition_failed",
     "duplicate",
     "missing_parent",
@@ -93,6 +101,24 @@ def too_many_children(view: str, relation: str) -> TooLarge:
     )
 
 
-def no_table(stored: str) -> ConfigurationError:
-    """The table or collection is not there."""
-    return ConfigurationError(f"{stored!r} does not exist", hint="call db.create_schema() first")
+CREATE_FIRST = "call db.create_schema() first"
+DRIFTED = "db.create_schema() says what differs"
+
+IN_MIGRATIONS = {
+    CREATE_FIRST: "a migration makes it: this one, by an earlier step, or one before it",
+    DRIFTED: "the entity in the migration's file is as the collection is at this step",
+}
+"""A hint that names `create_schema()`, to what is said of it in a migration, where that would be wrong."""
+
+
+def no_table(stored: str, entities: Iterable[EntitySpec] = ()) -> ConfigurationError:
+    """The table or collection is not there; *entities* tell whether dbkit would make it."""
+    is_managed = all(entity.managed for entity in entities if entity.stored == stored)
+    hint = CREATE_FIRST if is_managed else "its owner has to make it"
+    return ConfigurationError(f"{stored!r} does not exist", hint=hint)
+
+
+def check_broken(constraint: str | None) -> IntegrityError:
+    """The rows do not fulfil a CHECK that a statement of somebody's own brings or meets."""
+    which = "" if constraint is None else f" (constraint {constraint})"
+    return IntegrityError(f"a CHECK is not fulfilled by the rows{which}", hint="mend the rows first")

@@ -176,8 +176,13 @@ def reference(constraint: Constraint | None, *, deletes: bool) -> ReferenceViola
     return answers.missing_parent(child.name, name, parent)
 
 
-def check(constraint: Constraint | None, verb: Verb) -> DbkitError:
-    """Return the error for a CHECK: a row that grew too large, or a computed value outside its bounds."""
+def check(constraint: Constraint | None, verb: Verb, name: str | None = None) -> DbkitError:
+    """Return the error for a CHECK: a row that grew too large, or a computed value outside its bounds.
+
+    Outside a verb the statement is somebody's own, and so is the CHECK called *name*.
+    """
+    if constraint is None and verb.entity is None:
+        return answers.check_broken(name)
     if constraint is not None and constraint.kind == "size":
         return answers.row_too_large()
     return _beyond(verb, None if constraint is None else constraint.field)
@@ -188,11 +193,11 @@ def _beyond(verb: Verb, field: str | None) -> DbkitError:
     return answers.out_of_range(entity, field or verb.computed)
 
 
-def missing_table(name: str | None) -> ConfigurationError:
+def missing_table(name: str | None, tables: Tables) -> ConfigurationError:
     """Return the error for a database without the entity's table."""
     if name is not None:
-        return answers.no_table(name)
-    return ConfigurationError("a table does not exist", hint="call db.create_schema() first")
+        return answers.no_table(name, tables.schema)
+    return ConfigurationError("a table does not exist", hint=answers.CREATE_FIRST)
 
 
 def _conflict(_: Case) -> DbkitError:
@@ -221,7 +226,7 @@ def _drifted(case: Case) -> DbkitError:
     where = "" if entity is None else f" of {entity.stored!r}"
     return ConfigurationError(
         f"the table{where} has other columns than its entity",
-        hint="db.create_schema() says what differs",
+        hint=answers.DRIFTED,
     )
 
 
@@ -237,8 +242,8 @@ _RELATION = re.compile(r'"([^"]+)"')
 def _missing_relation(case: Case) -> DbkitError:
     found = _RELATION.search(case.failure.message)
     if found is not None:
-        return missing_table(found[1])
-    return missing_table(None if case.verb.entity is None else case.verb.entity.stored)
+        return missing_table(found[1], case.tables)
+    return missing_table(None if case.verb.entity is None else case.verb.entity.stored, case.tables)
 
 
 def _not_null(case: Case) -> DbkitError:
@@ -264,7 +269,7 @@ OUTDATED = "outdated"
 _SQLSTATES: Mapping[str, Translate] = {
     "23505": lambda c: duplicate(c.constraint),
     "23503": lambda c: reference(c.constraint, deletes=c.verb.deletes),
-    "23514": lambda c: check(c.constraint, c.verb),
+    "23514": lambda c: check(c.constraint, c.verb, c.failure.constraint),
     "23502": _not_null,
     "22003": _out_of_range,
     # By `Dialect.refused`, and longer than varchar(n): in a table that dbkit did not make.
@@ -341,6 +346,7 @@ CONSTRAINT = 19
 _CHECK, _FOREIGNKEY, _NOTNULL, _PRIMARYKEY, _UNIQUE, _DATATYPE = 275, 787, 1299, 1555, 2067, 3091
 _FAILED = re.compile(r"constraint failed: (.*)")
 _COLUMN = re.compile(r"column \S+\.(\S+)\Z")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _NO_TABLE = re.compile(r"no such table: (?:main\.)?(\S+)")
 
 
@@ -373,11 +379,17 @@ def _sqlite_column(case: Case) -> DbkitError:
     return _beyond(case.verb, _declared(case.verb, stored))
 
 
+def _broken_check(case: Case) -> DbkitError:
+    name = _named(case.failure)
+    # Of a CHECK without a name the message has the expression, which may hold anything.
+    return check(case.tables.constraints.get(name), case.verb, name if _NAME.fullmatch(name) else None)
+
+
 _RESULT_CODES: Mapping[int, Translate] = {
     _UNIQUE: _unique,
     _PRIMARYKEY: _unique,
     _FOREIGNKEY: lambda c: reference(None, deletes=c.verb.deletes),
-    _CHECK: lambda c: check(c.tables.constraints.get(_named(c.failure)), c.verb),
+    _CHECK: _broken_check,
     _NOTNULL: _sqlite_column,
     _DATATYPE: _sqlite_column,
     BUSY: _conflict,
@@ -406,7 +418,7 @@ def sqlite_error(failure: Failure, verb: Verb, tables: Tables) -> DbkitError:
         return _out_of_range(Case(failure, verb, tables))
     table = _NO_TABLE.search(failure.message)
     if table is not None:
-        return missing_table(table[1])
+        return missing_table(table[1], tables)
     if "no such column" in failure.message or "has no column" in failure.message:
         return _drifted(Case(failure, verb, tables))
     return OperationalError(f"SQLite refused the statement (result code {code})", retryable=False)

@@ -14,6 +14,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+from ..answers import IN_MIGRATIONS
 from ..connect import options_of
 from ..entity import spec_of
 from ..errors import (
@@ -475,6 +476,8 @@ def _ran(script: Script, began: float, rows: int) -> Ran:
 
 def _said(error: BaseException, script: Script) -> str:
     if isinstance(error, DbkitError):
+        if error.hint is not None:
+            error.hint = IN_MIGRATIONS.get(error.hint, error.hint)
         return str(error)
     if isinstance(error, Stopped):
         return "it was stopped"

@@ -7,10 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from dbkit import errors
+from dbkit import Entity, Mapped, errors, field
 from dbkit.building import changes_of
 from dbkit.entity import spec_of
 from dbkit.query import DeleteOne, Insert, UpdateOne
+from dbkit.spec import Schema
 from dbkit_sql.errors import Failure, postgres_error, refused_connection, sqlite_error, verb_of
 from dbkit_sql.schema import Tables
 from tests.sql.entities import Note, User, postgres, sqlite
@@ -113,6 +114,35 @@ def test_a_missing_table_is_named() -> None:
     ):
         assert "'posts'" in str(found)
         assert "create_schema" in str(found)
+
+
+def test_a_table_that_dbkit_does_not_make_is_its_owners() -> None:
+    class Outside(Entity, name="crm.cust", managed=False):
+        label: Mapped[str] = field()
+
+    for found in (
+        postgres_error(
+            Failure("42P01", 'relation "crm.cust" does not exist'),
+            READS,
+            Tables(POSTGRES.dialect, Schema((spec_of(Outside),))),
+        ),
+        sqlite_error(
+            Failure(1, "no such table: crm.cust"), READS, Tables(SQLITE.dialect, Schema((spec_of(Outside),)))
+        ),
+    ):
+        assert str(found) == "'crm.cust' does not exist (its owner has to make it)"
+
+
+def test_a_check_outside_a_verb_is_somebody_elses() -> None:
+    for found in (
+        postgres_error(Failure("23514", constraint="adult"), READS, POSTGRES),
+        sqlite_error(Failure(275, "CHECK constraint failed: adult"), READS, SQLITE),
+    ):
+        assert type(found) is errors.IntegrityError
+        assert str(found) == "a CHECK is not fulfilled by the rows (constraint adult) (mend the rows first)"
+    # A CHECK without a name: SQLite tells its expression, which may hold anything.
+    found = sqlite_error(Failure(275, "CHECK constraint failed: a <> 's3cret'"), READS, SQLITE)
+    assert "s3cret" not in str(found)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def backfill(
     codec, name = link.codec, entity.stored
     there = link.call(Doing('{"listCollections": 1}'), link.driver.collections, link.database)
     if name not in there:
-        raise no_table(name)
+        raise no_table(name, (entity,))
     lacking: dict[str, Any] = {key_of(values[0][0]): {"$exists": False}}
     change = {"$set": {key_of(f): codec.encode(f.type, value) for f, value in values}}
     collection = link.collection(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dbkit.answers import IN_MIGRATIONS
 from dbkit.errors import (
     DbkitError,
     DuplicateKey,
@@ -31,8 +32,8 @@ _COMPARE = "`dbkit migrate diff` says how the database differs from the entities
 
 def in_a_migration(error: DbkitError) -> DbkitError:
     """Return the error with another way out where its own is `create_schema()`: here that is the migration's work."""
-    if error.hint is not None and "create_schema()" in error.hint:
-        error.hint = "a migration makes it: this one, by an earlier step, or one before it"
+    if error.hint is not None:
+        error.hint = IN_MIGRATIONS.get(error.hint, error.hint)
     return error
 
 
