@@ -6,14 +6,15 @@ It checks what it is told and makes values of it; a `Runner` does them (`running
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic_core import PydanticUndefined
 
 from .._sync.store import Store
 from ..entity import spec_of
-from ..errors import BadMigration, InvalidInput, MigrationError, Unsupported
+from ..errors import BadMigration, DbkitError, InvalidInput, MigrationError, Unsupported
 from ..fields import suggestion
 from ..query import Filter
 from ..registry import backends
@@ -52,10 +53,20 @@ from .operations import (
 if TYPE_CHECKING:
     from ..entity import Record
 
-__all__ = ["Migration", "Runner"]
+__all__ = ["Migration", "Runner", "placed"]
 
 E = TypeVar("E", bound="Record[Any]")
 MAX_BATCH = 10_000
+
+
+@contextmanager
+def placed(place: str) -> Generator[None]:
+    """Say of an error inside which part of the migration it comes from; somebody may have to mend the rest by hand."""
+    try:
+        yield
+    except DbkitError as error:
+        error.message = f"{place}: {error.message}"
+        raise
 
 
 class Runner(Protocol):
@@ -285,7 +296,11 @@ class Migration:
         """Run MongoDB commands; return the replies. SQL stores refuse them, unless `on="mongodb"` leaves them out."""
         if not self._is_for(on, "mongodb", "m.mongo", "mongodb"):
             return []
-        return [self._runner.command(command) for command in commands]
+        replies: list[Mapping[str, Any]] = []
+        for number, command in enumerate(commands, 1):
+            with placed(f"command {number}, {next(iter(command), '?')!r}"):
+                replies.append(self._runner.command(command))
+        return replies
 
     def _is_for(self, on: str | Sequence[str] | None, language: str, verb: str, example: str) -> bool:
         if on is not None:

@@ -17,7 +17,7 @@ from ..entity import spec_of
 from ..errors import BadMigration, ConfigurationError
 from ..spec import EntitySpec
 from .folder import Direction, MigrationFile, Source
-from .migration import Migration
+from .migration import Migration, placed
 from .store import MigrationStore
 
 __all__ = ["Script", "load"]
@@ -180,11 +180,27 @@ def _sql(
                 "let the file begin with `-- dbkit: transactional = false`",
             )
 
+    lines = _lines(source.text, statements)
+
     def run(m: Migration) -> None:
-        for statement in statements:
-            m.sql(statement)
+        for statement, line in zip(statements, lines, strict=True):
+            with placed(f"the statement in line {line}"):
+                m.sql(statement)
 
     return Script(file, direction, checksum, is_transactional, run)
+
+
+def _lines(text: str, statements: list[str]) -> list[int]:
+    """Return the line in which each statement begins, the comments before it left out."""
+    made: list[int] = []
+    end = 0
+    for statement in statements:
+        begin = text.index(statement, end)
+        end = begin + len(statement)
+        first = _LEADING.match(statement)
+        skipped = 0 if first is None else first.end()
+        made.append(text.count("\n", 0, begin + skipped) + 1)
+    return made
 
 
 def _bare(statement: str) -> str:
