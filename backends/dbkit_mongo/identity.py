@@ -75,7 +75,8 @@ class Quirks:
     transaction. Each update gives up all the document's unique keys and takes them again; a write conflict of the first
     half is passed over (its `_release_unique_keys` suppresses it), and the second half, once the other has rolled back,
     finds the key still there. Seen in transfers between four accounts, by a `findAndModify` of a balance that named the
-    index on the owner: in 2 of 3,000 transactions of twelve workers on a busy machine. MongoDB takes no lock on the entry of a key that stays the same, and never says so."""
+    index on the owner: in 2 of 3,000 transactions of twelve workers on a busy machine. MongoDB takes no lock on the
+    entry of a key that stays the same, and never says so."""
 
 
 def quirks_of(server: ServerInfo) -> Quirks:

@@ -137,9 +137,7 @@ class MongoReads:
             if limit > 100:
                 # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
                 options["batch_size"] = limit + 1
-        return link.call(
-            plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options
-        )
+        return link.call(plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options)
 
     def _aggregate(
         self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool
