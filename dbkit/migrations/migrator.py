@@ -282,7 +282,7 @@ class Migrator:
             moves = history.goto(folder, state, version or 0)
         else:
             moves = history.pending(folder, state)
-        return plan(store, [load(move.file, move.direction, store) for move in moves])
+        return plan(store, [load(move.file, move.direction, store) for move in moves], state.progress)
 
     def diff(
         self,

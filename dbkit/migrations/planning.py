@@ -21,6 +21,7 @@ from .folder import Direction
 from .migration import Migration
 from .operations import CreateCollection, Operation, RenameCollection
 from .scripts import Script
+from .state import Progress
 from .store import MigrationStore, Rendered
 from .words import words_of
 
@@ -61,14 +62,28 @@ class PlannedStep:
         return tuple(statement for part in self.parts for statement in part.statements)
 
 
-def plan(store: MigrationStore, scripts: Iterable[Script]) -> list[PlannedStep]:
-    """Return what *scripts* would do, one after the other. Nothing is written."""
+def plan(
+    store: MigrationStore, scripts: Iterable[Script], progress: Progress | None = None
+) -> list[PlannedStep]:
+    """Return what *scripts* would do, one after the other. Nothing is written.
+
+    Args:
+        progress: how far a step came that stopped half-way; what it has done is not done again.
+    """
     to_come: set[str] = set()
-    return [_step(store, script, to_come) for script in scripts]
+    return [_step(store, script, to_come, _done_of(script, progress)) for script in scripts]
 
 
-def _step(store: MigrationStore, script: Script, to_come: set[str]) -> PlannedStep:
-    planning = _Planning(store, script, to_come)
+def _done_of(script: Script, progress: Progress | None) -> int:
+    """Return how many of the script's operations are done."""
+    if progress is None or script.is_transactional:
+        return 0
+    noted = (progress.version, progress.direction, progress.checksum)
+    return progress.operations if noted == (script.version, script.direction, script.checksum) else 0
+
+
+def _step(store: MigrationStore, script: Script, to_come: set[str], done: int) -> PlannedStep:
+    planning = _Planning(store, script, to_come, done)
     m = Migration(
         planning,
         backend=store.name,
@@ -91,8 +106,9 @@ def _step(store: MigrationStore, script: Script, to_come: set[str]) -> PlannedSt
 class _Planning:
     """The runner that only says."""
 
-    def __init__(self, store: MigrationStore, script: Script, to_come: set[str]) -> None:
+    def __init__(self, store: MigrationStore, script: Script, to_come: set[str], done: int) -> None:
         self.parts: list[PlannedPart] = []
+        self._left_done = done
         self._store = store
         self._script = script
         self._to_come = to_come
@@ -101,6 +117,9 @@ class _Planning:
     def apply(self, operation: Operation) -> int:
         """Render a schema operation."""
         words = words_of(operation)
+        if self._is_done():
+            self._add(f"{words}: done already")
+            return 0
         try:
             rendered = tuple(self._store.render(operation))
         except InvalidInput:
@@ -116,14 +135,24 @@ class _Planning:
 
     def sql(self, text: str) -> int:
         """Split SQL."""
-        self._add("run SQL", tuple(Rendered(s) for s in self._store.statements(text)))
+        left = tuple(Rendered(s) for s in self._store.statements(text) if not self._is_done())
+        self._add("run SQL" if left else "run SQL: done already", left)
         return 0
 
     def command(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         """Show a command."""
+        if self._is_done():
+            self._add("run a command: done already")
+            return {}
         text = json.dumps(command, default=str, ensure_ascii=False)
         self._add("run a command", (Rendered(text),))
         return {}
+
+    def _is_done(self) -> bool:
+        """Count the operation that begins, as `Running` does; return whether an earlier run has done it."""
+        is_done = self._left_done > 0
+        self._left_done -= is_done
+        return is_done
 
     def store(self, entity: type[E]) -> Store[E]:
         """Return a store that reads, and says what it would write."""

@@ -194,6 +194,16 @@ def test_a_failure_leaves_the_version_before_or_dirty_with_the_way_out(migrator:
     assert world(url).log == made(1, 2, 3)
 
 
+def test_a_dirty_ones_plan_says_what_is_done(url: str, path: Path) -> None:
+    world(url).fail_on = "make the index of t2: label"
+    with Migrator(url, path) as migrator:
+        with pytest.raises(MigrationFailed if migrator.is_transactional else Dirty):
+            migrator.up()
+        first, *others = (part.words for step in migrator.plan() for part in step.parts)
+        assert first == ("create t2" if migrator.is_transactional else "create t2: done already")
+        assert others == [*made(2, 3)[1:]]
+
+
 def test_the_way_back_can_fail_too(url: str, path: Path) -> None:
     with Migrator(url, path) as migrator:
         migrator.up()
