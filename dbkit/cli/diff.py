@@ -100,6 +100,10 @@ def _renamed(text: str) -> tuple[str, str]:
     table, dot, _ = old.rpartition(".")
     if dot and "." not in new:
         new = f"{table}.{new}"
+    elif "." in new and not dot:
+        raise Misuse(
+            "--rename takes a field with its table", hint=f"--rename {new.rpartition('.')[0]}.{old}={new}"
+        )
     if ("." in old) != ("." in new):
         raise Misuse("--rename takes two fields, or two tables", hint="--rename users.fullname=users.name")
     return new, old

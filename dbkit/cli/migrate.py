@@ -208,7 +208,8 @@ def version(url: Url = None, path: Folder = None, as_json: Json = False, debug: 
     if found.dirty:
         lines = [
             f"{found.number} (dirty: a step to {found.target} did not end)",
-            f"look at the database, then: dbkit migrate force {found.number}, or dbkit migrate force {found.target}",
+            f"look at the database; to run the step again: dbkit migrate force {found.number}, then up or goto",
+            f"mended by hand to its end: dbkit migrate force {found.target}",
         ]
     elif waiting:
         lines = [str(found.number), faint(f"{len(waiting)} to run: {', '.join(waiting)}: dbkit migrate up")]

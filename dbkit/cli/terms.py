@@ -136,9 +136,14 @@ def typed(path: Path, text: str) -> Any:
     if wanted is None:
         raise Misuse(f"{path} cannot be compared with a text from the command line")
     try:
-        return TypeAdapter(wanted).validate_strings(text)
+        value = TypeAdapter(wanted).validate_strings(text)
     except ValidationError:
         raise Misuse(f"the value for {path} is no {wanted.__name__}") from None
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise Misuse(
+            f"the time for {path} says not of which zone", hint=f"'{path.field.name}>2026-01-01T00:00:00Z'"
+        )
+    return value
 
 
 def _json_value(text: str) -> Any:

@@ -170,5 +170,6 @@ class _Names:
             raise InvalidInput(
                 f"renames: {new} is not declared, or is there already",
                 operation="diff",
-                hint='{"users.name": "users.fullname"}: the new stored name, and the old one',
+                hint="rename users.fullname to users.name: --rename users.fullname=users.name, "
+                'or renames={"users.name": "users.fullname"}',
             )

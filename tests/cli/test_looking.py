@@ -97,6 +97,7 @@ def test_conditions(entity: str, conditions: list[str], dbkit: Command) -> None:
         (["User", "--where", "username"], "a condition cannot be read"),
         (["User", "--where", "__import__('os').system('x')=1"], "a condition cannot be read"),
         (["User", "--where", "created_at>yesterday"], "is no datetime"),
+        (["User", "--where", "created_at>2026-01-01"], "'created_at>2026-01-01T00:00:00Z'"),
         (["User", "--where", "username.first=x"], "leads nowhere"),
         (["User", "--order-by", "-nme"], "no field 'nme'"),
         (["User", "--verb", "count", "--limit", "3"], "no order and no limit"),
