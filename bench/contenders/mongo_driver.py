@@ -97,6 +97,14 @@ def renamed(documents: list[Document]) -> list[Document]:
     return documents
 
 
+def own_fields(documents: list[Document]) -> list[Document]:
+    """Leave each document what its entity declares, under the entity's names: dbkit's entities refuse what they do not."""
+    for document in documents:
+        document["id"] = document.pop("_id")
+        document.pop("email__casefold", None)
+    return documents
+
+
 class MongoDriver:
     """The verbs on PyMongo."""
 
@@ -106,7 +114,7 @@ class MongoDriver:
         database = self._client.get_default_database(codec_options=CODECS)
         self._users = database["users"]
         self._posts = database["posts"]
-        self._renamed = renamed if checked else list[Document]
+        self._renamed = (own_fields if own else renamed) if checked else list[Document]
 
     def _one(self, document: Document | None) -> Any:
         return None if document is None else self._check.users(self._renamed([document]))[0]
