@@ -310,7 +310,10 @@ class Drafting:
             self.unsolved += [] if is_gone else [difference.words]
             return
         target = self._target(difference.found_target, type)
-        before = self._of_before(entity, stored, type, [f"references=lambda: {target}"])
+        options = [f"references=lambda: {target}"]
+        if difference.found_on_delete not in (None, "restrict"):
+            options.append(f'on_delete="{difference.found_on_delete}"')
+        before = self._of_before(entity, stored, type, options)
         if not is_gone:
             self._add(_Phase.DROP_KEY, f"drop_reference({before})", f"add_reference({before})")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .._sync.store import Store
 from ..entity import spec_of
-from ..errors import Conflict, MigrationError, NotFound
+from ..errors import Conflict, InvalidInput, MigrationError, NotFound
 from ..fields import FieldRef
 from ..options import LOCK_WAIT_S
 from ..query import Change, Filter, Path
@@ -231,7 +232,8 @@ class Running:
         self.has_sent = True
         own = self._script.entities
         with self._store.batch(schema_of(own[0], own[1:]) if own else Schema(())):
-            work()
+            if inspect.isawaitable(work()):
+                raise InvalidInput("m.once takes a plain function, and this one is a coroutine")
             noted = data.note(None, is_done=True)
         self.state = noted
         self._tell("batch", "once")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
 import json
 import re
 import sys
@@ -89,6 +90,7 @@ def _python(
         if not callable(getattr(module, name, None)):
             hint = f"def {name}(m: Migration) -> None: …"
             raise _bad(source, f"has no function {name}(m)", hint)
+        _refuse_unless_plain(source, name, getattr(module, name))
     wanted: Any = getattr(module, "transactional", True)
     if not isinstance(wanted, bool):
         raise _bad(source, "transactional is True or False")
@@ -103,6 +105,20 @@ def _python(
             )
     function: Callable[[Migration], None] = getattr(module, direction)
     return Script(file, direction, checksum, is_transactional, function, _entities(module, source))
+
+
+def _refuse_unless_plain(source: Source, name: str, function: Any) -> None:
+    # Calling one of these runs nothing of it, and the migration would count as applied.
+    if (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
+        raise _bad(
+            source,
+            f"{name} is a coroutine or a generator: calling it would run nothing",
+            f"def {name}(m: Migration) -> None: … without async and yield; AsyncMigrator runs it in a thread",
+        )
 
 
 def _module(source: Source) -> ModuleType:

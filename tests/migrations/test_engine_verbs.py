@@ -261,6 +261,8 @@ def test_everything_is_checked_before_anything_runs(url: str, path: Path) -> Non
             ("def up(m): ...\n", r"0004_bad.py: has no function down\(m\)"),
             ("def up(m): ...\ndef down(m) ...\n", "0004_bad.py: SyntaxError"),
             ("import nothing_there\n", "0004_bad.py: line 1: ModuleNotFoundError"),
+            ("async def up(m): ...\ndef down(m): ...\n", "up is a coroutine or a generator"),
+            ("def up(m): ...\ndef down(m): yield\n", "down is a coroutine or a generator"),
             ("transactional = 1\ndef up(m): ...\ndef down(m): ...\n", "transactional is True or False"),
         ):
             (path / "0004_bad.py").write_text(text, encoding="utf-8")
