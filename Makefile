@@ -1,7 +1,7 @@
 # A fresh machine needs Python >= 3.11 and make; every target makes the environment it runs in.
 #
 #   make demo          the same program on every store, side by side     (DEMO_REPO=path for another git history, DEMO_ARGS=--quick)
-#   make test          the tests, on every server that can be started    (TESTS=path, PYTEST_ARGS=…)
+#   make test          the tests, on every server that can be started    (TESTS=path, PYTEST_ARGS=…, WORKERS=2)
 #   make check         format, lint, types, walls, generated code
 #   make conformance   one line a rule, one column a store
 #   make differential  random programs on all stores                     (N=5000 SEED=7)
@@ -23,6 +23,8 @@ N ?= 500
 SEED ?= 7
 TESTS ?=
 PYTEST_ARGS ?=
+# Each has servers of its own; WORKERS=0 runs all in one process.
+WORKERS ?= 2
 SOURCES := $(wildcard dbkit backends tests examples tools bench docs/tools)
 
 .PHONY: help venv demo test check mypy format conformance differential bench bench-instructions docs wheel sync-code lock hooks clean
@@ -53,7 +55,7 @@ demo: venv
 	@$(BIN)/python examples/compare_backends.py $(DEMO_ARGS)
 
 test: venv
-	$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(PYTEST_ARGS) $(TESTS)
 
 check: venv
 	$(BIN)/ruff format --check $(SOURCES)
