@@ -42,11 +42,12 @@ def check(
     del debug
     from ..connect import connect
     from .progress import counting
+    from .reaching import must_exist
     from .terms import entity_named
 
     settings = Settings(url, entities)
     chosen = [entity_named(name, settings.entities) for name in names or ()]
-    settings.parsed_url  # noqa: B018  # from here on its secrets are hidden
+    must_exist(settings.parsed_url)
     with connect(settings.url, entities=settings.entities) as db, counting(as_json) as show:
         if show is not None:
             show("looking", 0)

@@ -62,7 +62,7 @@ def explain(
     del debug
     from ..entity import spec_of
     from .failures import Misuse
-    from .reaching import opened
+    from .reaching import must_exist, opened
     from .terms import entity_named, filter_from, order_from
 
     settings = Settings(url, entities)
@@ -78,6 +78,7 @@ def explain(
         raise Misuse(f"{verb} has no order and no limit")
     if verb is Verb.FIND_ONE and limit is not None:
         raise Misuse("find_one has no limit: it reads one")
+    must_exist(settings.parsed_url)
     with opened(settings) as db:
         plan = getattr(db.store(chosen).explain(), verb)(*filters, **options)
         server = str(db.server)

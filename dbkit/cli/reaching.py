@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Unsupported
+from ..errors import ConfigurationError, Unsupported
 
 if TYPE_CHECKING:
     from .._sync.database import Database
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..url import URL
     from .settings import Settings
 
-__all__ = ["begins_empty", "migration_store", "opened", "refuse_existing"]
+__all__ = ["begins_empty", "migration_store", "must_exist", "opened", "refuse_existing"]
 
 
 @contextmanager
@@ -28,6 +29,16 @@ def opened(settings: Settings) -> Generator[Database]:
         if begins_empty(url):
             db.create_schema()
         yield db
+
+
+def must_exist(url: URL) -> None:
+    """Refuse a SQLite file that is not there, for commands that only look: opening would make one."""
+    if url.backend == "sqlite" and url.database and not Path(url.database).exists():
+        raise ConfigurationError(
+            f"there is no file {url.database}",
+            backend=url.backend,
+            hint="`dbkit migrate up` or db.create_schema() makes it",
+        )
 
 
 def begins_empty(url: URL) -> bool:

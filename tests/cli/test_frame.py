@@ -83,6 +83,7 @@ def test_the_project_is_found_from_a_folder_below(
     assert dbkit.json("migrate", "create", "x")["files"] == [f"{folder.as_posix()}/steps/0001_x.py"]
     project = PROJECT.format(models=dbkit.models).replace("memory://", "sqlite:///here.db")
     (folder / "pyproject.toml").write_text(project, encoding="utf-8")
+    dbkit.done("migrate", "up")
     assert dbkit.json("check", code=4)["entities"] == ["User", "Post"]
     assert (folder / "here.db").exists()
     assert not (folder / "below" / "here.db").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -109,6 +110,14 @@ def test_what_cannot_be_explained(arguments: list[str], said: str, dbkit: Comman
     result = dbkit("explain", *arguments, "--url", "memory://", "--entities", dbkit.entities)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("command", [["check"], ["explain", "User"]])
+def test_what_only_looks_makes_no_file(command: list[str], dbkit: Command, folder: Path) -> None:
+    result = dbkit(*command, "--url", "sqlite:///mispelt.db", "--entities", dbkit.entities)
+    assert result.exit_code == 1
+    assert "there is no file mispelt.db" in result.stderr
+    assert not [path for path in folder.iterdir() if path.name.startswith("mispelt")]
 
 
 def test_shell_has_the_stores_ready(dbkit: Command) -> None:
