@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from bson.binary import UUID_SUBTYPE, Binary
@@ -217,7 +217,8 @@ _MINIMA: dict[Kind, Any] = {
     Kind.FLOAT: float("-inf"),
     Kind.DECIMAL: Decimal128("-Infinity"),
     Kind.BOOL: False,
-    Kind.DATETIME: datetime(1, 1, 1, tzinfo=UTC),
+    # Without a zone, as PyMongo gives an index's condition back: with one it would equal nothing that is read.
+    Kind.DATETIME: datetime(1, 1, 1),  # noqa: DTZ001
     Kind.DATE: Int64(INT_MIN),
     Kind.TIME: Int64(INT_MIN),
     Kind.TIMEDELTA: Int64(INT_MIN),
