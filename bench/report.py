@@ -217,6 +217,8 @@ def page(results: Result) -> str:
     parts = [_HEAD.format(**values, took=f"{minutes} minute{'s' if minutes > 1 else ''}")]
     if settings["quick"]:
         parts.append("!!! note\n    These are the figures of a quick run: fewer rows and repeats.\n")
+    # Where parts of the JSON were measured apart.
+    parts += [f"!!! note\n    {note}\n" for note in about.get("notes", ())]
     for store, result in results["stores"].items():
         parts.append(_store(store, result))
     for store, why in results["not_run"].items():
