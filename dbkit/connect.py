@@ -119,7 +119,10 @@ def options_of(
     own = {f.name for f in fields(Options)} - {"driver"}
     mine = {key: value for key, value in url.query if key in own}
     driver = tuple((key, value) for key, value in url.query if key not in own)
+    refused: Mapping[str, str] = getattr(chosen, "REFUSED_KEYS", {})
     for key, _ in driver:
+        if key in refused:
+            raise BadURL(f"{key} cannot stand in the URL", backend=url.backend, hint=refused[key])
         if key not in chosen.QUERY_KEYS:
             raise unknown_key(key, own | chosen.QUERY_KEYS)
     allowed = {allow} if isinstance(allow, str) else set(allow)

@@ -31,7 +31,10 @@ _registered: dict[str, Plugin] = {}
 
 
 class Plugin(Protocol):
-    """A module or object that makes backends; it imports the driver inside its functions only."""
+    """A module or object that makes backends; it imports the driver inside its functions only.
+
+    It may have `REFUSED_KEYS`, too: keys of the driver's that cannot stand in the URL's query, each with what to say instead.
+    """
 
     # Properties, as a module's dict is no Mapping to those who might assign another one.
     @property

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dbkit._sync.backend import Backend
     from dbkit.migrations.store import MigrationStore
 
-__all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "async_backend", "backend", "migration_store"]
+__all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "REFUSED_KEYS", "async_backend", "backend", "migration_store"]
 
 EXTRA = "mongodb"
 
@@ -30,7 +30,6 @@ QUERY_KEYS = frozenset(
         "authMechanismProperties",
         "authSource",
         "compressors",
-        "connectTimeoutMS",
         "directConnection",
         "heartbeatFrequencyMS",
         "loadBalanced",
@@ -47,8 +46,6 @@ QUERY_KEYS = frozenset(
         "retryReads",
         "retryWrites",
         "serverMonitoringMode",
-        "serverSelectionTimeoutMS",
-        "socketTimeoutMS",
         "srvMaxHosts",
         "srvServiceName",
         "ssl",
@@ -62,9 +59,16 @@ QUERY_KEYS = frozenset(
         "tlsDisableOCSPEndpointCheck",
         "tlsInsecure",
         "w",
-        "waitQueueTimeoutMS",
         "zlibCompressionLevel",
     }
+)
+# Each is a step of what `timeout_s` bounds as a whole: in the block of `pymongo.timeout` the driver passes over them, and a
+# key that has an effect in one colour only would be worse than none.
+# https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
+_WHOLE = "timeout_s=… bounds a call as a whole: finding a server, connecting, and the answer"
+REFUSED_KEYS = dict.fromkeys(
+    ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS", "timeoutMS", "waitQueueTimeoutMS"),
+    _WHOLE,
 )
 _DRIVERS = ("motor", "srv")
 

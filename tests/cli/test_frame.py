@@ -199,7 +199,7 @@ def test_secrets_are_taken_out_whatever_brought_them() -> None:
         ["doctor", f"postgresql://u:{PASSWORD}@h/x"],
         ["doctor", "--url", f"postgresql://u:{PASSWORD}/@h/x"],
         ["doctor", "--url", f"postgresql://u:{PASSWORD}@127.0.0.1:1/x?timeout_s=1"],
-        ["doctor", "--url", f"mongodb://u:{PASSWORD}@127.0.0.1:1/x?timeout_s=1&serverSelectionTimeoutMS=200"],
+        ["doctor", "--url", f"mongodb://u:{PASSWORD}@127.0.0.1:1/x?timeout_s=0.2"],
         ["doctor", "--url", f"nonsense://u:{PASSWORD}@h/x"],
         ["doctor", "--url", f"postgresql://u:{PASSWORD}@h/x?nonsense={PASSWORD}"],
         ["demo", "--url", f"postgresql://u:{PASSWORD}@127.0.0.1:1/x?timeout_s=1"],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from dbkit import BadURL, Entity, Mapped, Unsupported, aconnect, connect, errors, field
+from dbkit.migrations import Migrator
 from dbkit.options import Options
 from dbkit.url import parse_url
 from dbkit_mongo.connecting import client_options, client_url, database_of
@@ -37,12 +39,35 @@ def test_the_driver_gets_its_own_url(url: str, given: str) -> None:
 
 
 def test_the_drivers_keys_pass_and_stay_the_users() -> None:
-    url = parse_url("mongodb://h/app?replicaSet=rs0&w=majority&socketTimeoutMS=5")
+    url = parse_url("mongodb://h/app?replicaSet=rs0&w=majority&heartbeatFrequencyMS=600")
     options = Options(driver=url.query, pool_size=3, timeout_s=2)
     assert client_url(url, options) == "mongodb://h/app"
     made = client_options(options)
     assert (made["maxPoolSize"], made["waitQueueTimeoutMS"]) == (3, 2_000)
-    assert (made["replicaSet"], made["socketTimeoutMS"], made["w"]) == ("rs0", "5", "majority")
+    assert (made["replicaSet"], made["heartbeatFrequencyMS"], made["w"]) == ("rs0", "600", "majority")
+
+
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+motor", "mongomock"])
+@pytest.mark.parametrize(
+    "key",
+    ["connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS", "timeoutMS", "waitQueueTimeoutMS"],
+)
+def test_a_limit_that_timeout_s_would_replace_is_refused(key: str, scheme: str) -> None:
+    url = f"{scheme}://127.0.0.1:1/db?{key}=300"
+    with pytest.raises(BadURL, match=f"{key} cannot stand in the URL") as caught:
+        connect(url, entities=[Plain])
+    assert "timeout_s" in str(caught.value)
+    with pytest.raises(BadURL, match=key):
+        aconnect(url, entities=[Plain])
+    with pytest.raises(BadURL, match=key):
+        Migrator(url, "migrations")
+
+
+def test_timeout_s_bounds_the_search_for_a_server() -> None:
+    started = monotonic()
+    with pytest.raises(errors.Unavailable):
+        connect("mongodb://127.0.0.1:1/db?timeout_s=0.3", entities=[Plain])
+    assert monotonic() - started < 3
 
 
 @pytest.mark.parametrize(("key", "value"), [("w", "1"), ("w", "0"), ("readPreference", "secondary")])
