@@ -1,12 +1,11 @@
 """One typed persistence interface over memory, SQLite, PostgreSQL and MongoDB: only the URL changes."""
 
-from ._async.database import AsyncDatabase, AsyncStores
-from ._async.store import AsyncStore
-from ._async.transaction import AsyncTransaction
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
 from ._sync.database import Database, Stores
 from ._sync.store import Store
 from ._sync.transaction import Transaction
-from .checking import Finding, Report
 from .connect import aconnect, connect
 from .entity import Embedded, Entity, Record, Versioned
 from .errors import (
@@ -56,6 +55,12 @@ from .query import Change, Filter, Order, all_of, any_of, everything
 from .registry import register
 from .statement import Plan, ServerInfo, Statement
 from .views import Group, View, avg, count, count_distinct, day, key, max_, min_, month, related, sum_, year
+
+if TYPE_CHECKING:
+    from ._async.database import AsyncDatabase, AsyncStores
+    from ._async.store import AsyncStore
+    from ._async.transaction import AsyncTransaction
+    from .checking import Finding, Report
 
 __all__ = [
     "FLAGS",
@@ -145,3 +150,25 @@ __all__ = [
     "via",
     "year",
 ]
+
+# Of the other colour, or seldom used: loaded when first asked for, so that a program of threads does not load asyncio.
+_LATER = {
+    "AsyncDatabase": "._async.database",
+    "AsyncStore": "._async.store",
+    "AsyncStores": "._async.database",
+    "AsyncTransaction": "._async.transaction",
+    "Finding": ".checking",
+    "Report": ".checking",
+}
+
+# Checkers would take any name for one that is there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(_import_module(_LATER[name], __name__), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER})

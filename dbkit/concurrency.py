@@ -1,11 +1,11 @@
-"""Locks, events, sleeps and identities in pairs: what `_async/` uses, and what its generated twin uses instead.
+"""Locks, events, sleeps and identities of threads: what `_sync/` uses, where its source uses `async_concurrency`.
 
-Hand-written, as no mapping of names turns the one into the other.
+A pair, hand-written, as no mapping of names turns the one into the other; two files, so that a program of threads does
+not load asyncio.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 import time
@@ -13,31 +13,13 @@ from typing import Any
 
 from .errors import InvalidInput
 
-__all__ = [
-    "AsyncEvent",
-    "AsyncLock",
-    "Event",
-    "Lock",
-    "asleep",
-    "async_worker",
-    "check_ran",
-    "sleep",
-    "worker",
-]
+__all__ = ["Event", "Lock", "check_ran", "sleep", "worker"]
 
-AsyncLock = asyncio.Lock
 Lock = threading.Lock
 
-asleep = asyncio.sleep
 sleep = time.sleep
 
 worker = threading.get_ident
-
-
-def async_worker() -> int:
-    """Return a number that is the running task's alone, while it runs."""
-    task = asyncio.current_task()
-    return id(task) if task is not None else threading.get_ident()
 
 
 def check_ran(result: Any) -> None:
@@ -56,15 +38,3 @@ class Event(threading.Event):
     def wait_for(self, timeout_s: float) -> bool:
         """Wait until the flag is set, at most *timeout_s*; return whether it is."""
         return self.wait(timeout_s)
-
-
-class AsyncEvent(asyncio.Event):
-    """A flag that one task waits for."""
-
-    async def wait_for(self, timeout_s: float) -> bool:
-        """Wait until the flag is set, at most *timeout_s*; return whether it is."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.wait()
-        except TimeoutError:
-            return self.is_set()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._async.database import AsyncDatabase
 from ._sync.database import Database
 from .entity import spec_of
 from .errors import BadURL, ConfigurationError
@@ -15,6 +14,9 @@ from .options import Options
 from .registry import Plugin, plugin
 from .spec import Schema
 from .url import URL, parse_url, unknown_key
+
+if TYPE_CHECKING:
+    from ._async.database import AsyncDatabase
 
 __all__ = ["aconnect", "connect", "options_of"]
 
@@ -78,6 +80,8 @@ def aconnect(
 
     Arguments and errors are those of `connect`; what needs the server is raised when it is opened.
     """
+    from ._async.database import AsyncDatabase
+
     p = _prepare(url, entities, allow, pool_size, timeout_s, cursor_key, sys._getframe(1).f_locals)
     return AsyncDatabase(p.url, p.plugin.async_backend(p.url, p.options), p.schema, p.options, p.cursor_key)
 

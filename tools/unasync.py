@@ -38,6 +38,7 @@ LANGUAGE = {
 # Our own pairs, whole words, in code, strings and comments. One that no source uses is an error.
 PROJECT = {
     "asleep": "sleep",
+    "async_concurrency": "concurrency",
     "async_worker": "worker",
     "aconnect": "connect",
 }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from dbkit.errors import BadURL
 from dbkit.features import Features
 from dbkit.options import Options
 from dbkit.url import URL
 
-from ._async.backend import AsyncMemoryBackend
-from ._sync.backend import MemoryBackend
 from .features import FEATURES as DECLARED
 from .tables import Tables
+
+if TYPE_CHECKING:
+    from ._async.backend import AsyncMemoryBackend
+    from ._sync.backend import MemoryBackend
 
 __all__ = ["EXTRA", "FEATURES", "QUERY_KEYS", "async_backend", "backend"]
 
@@ -26,11 +29,15 @@ _lock = threading.Lock()
 
 def backend(url: URL, options: Options) -> MemoryBackend:  # noqa: ARG001  # the protocol's
     """Make a backend on the database that *url* names."""
+    from ._sync.backend import MemoryBackend
+
     return MemoryBackend(_tables(url))
 
 
 def async_backend(url: URL, options: Options) -> AsyncMemoryBackend:  # noqa: ARG001
     """Make an asynchronous backend on the database that *url* names; both colours share it."""
+    from ._async.backend import AsyncMemoryBackend
+
     return AsyncMemoryBackend(_tables(url))
 
 

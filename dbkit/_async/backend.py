@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..checking import Finding
 from ..features import Features
 from ..options import Isolation
 from ..page import PageRows
@@ -34,6 +33,9 @@ from ..query import (
 )
 from ..spec import EntitySpec, FieldSpec, ReadSpec, Schema
 from ..statement import Hook, Plan, ServerInfo
+
+if TYPE_CHECKING:
+    from ..checking import Finding
 
 __all__ = ["AsyncBackend", "AsyncBackendTransaction", "AsyncOperations"]
 

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from ..async_concurrency import asleep, async_worker, check_ran
 from ..backfilling import Progress, filling
-from ..checking import Report
-from ..concurrency import asleep, async_worker, check_ran
 from ..entity import spec_of
 from ..errors import (
     ConfigurationError,
@@ -32,6 +31,7 @@ from .store import AsyncStore
 from .transaction import AsyncTransaction
 
 if TYPE_CHECKING:
+    from ..checking import Report
     from ..entity import Record
     from ..refs import FieldRef
 
@@ -265,6 +265,8 @@ class AsyncDatabase:
         Raises:
             DeadlineExceeded: a table is too large to be read within `timeout_s`: give a sample.
         """
+        from ..checking import Report
+
         self._check_open()
         if sample is not None and (type(sample) is not int or sample < 1):
             raise InvalidInput("sample must be a positive int, or None for all", operation="check")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import ParamSpec, Protocol, TypeVar
 
-from ..concurrency import AsyncLock, asleep, async_worker
+from ..async_concurrency import AsyncLock, asleep, async_worker
 from ..errors import (
     Conflict,
     DbkitError,

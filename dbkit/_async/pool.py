@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
-from ..concurrency import AsyncEvent
+from ..async_concurrency import AsyncEvent
 from ..errors import OperationalError, PoolTimeout
 
 __all__ = ["AsyncPool"]

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ..concurrency import async_worker
+from ..async_concurrency import async_worker
 from ..errors import TransactionError
 from ..options import Isolation
 from .backend import AsyncBackendTransaction

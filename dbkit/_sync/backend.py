@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..checking import Finding
 from ..features import Features
 from ..options import Isolation
 from ..page import PageRows
@@ -35,6 +34,9 @@ from ..query import (
 )
 from ..spec import EntitySpec, FieldSpec, ReadSpec, Schema
 from ..statement import Hook, Plan, ServerInfo
+
+if TYPE_CHECKING:
+    from ..checking import Finding
 
 __all__ = ["Backend", "BackendTransaction", "Operations"]
 

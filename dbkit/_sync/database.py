@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from ..backfilling import Progress, filling
-from ..checking import Report
 from ..concurrency import sleep, worker, check_ran
+from ..backfilling import Progress, filling
 from ..entity import spec_of
 from ..errors import (
     ConfigurationError,
@@ -33,6 +32,7 @@ from .store import Store
 from .transaction import Transaction
 
 if TYPE_CHECKING:
+    from ..checking import Report
     from ..entity import Record
     from ..refs import FieldRef
 
@@ -266,6 +266,8 @@ class Database:
         Raises:
             DeadlineExceeded: a table is too large to be read within `timeout_s`: give a sample.
         """
+        from ..checking import Report
+
         self._check_open()
         if sample is not None and (type(sample) is not int or sample < 1):
             raise InvalidInput("sample must be a positive int, or None for all", operation="check")

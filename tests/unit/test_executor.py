@@ -14,7 +14,8 @@ from dbkit._async import executor as async_module
 from dbkit._async.executor import AsyncAutocommit, AsyncInTransaction
 from dbkit._sync import executor as sync_module
 from dbkit._sync.executor import Autocommit, InTransaction
-from dbkit.concurrency import async_worker, worker
+from dbkit.async_concurrency import async_worker
+from dbkit.concurrency import worker
 from dbkit.errors import (
     Conflict,
     DbkitError,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.pq import ConnStatus, TransactionStatus
 
-from dbkit.concurrency import asleep
+from dbkit.async_concurrency import asleep
 from dbkit.errors import (
     BadURL,
     Conflict,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dbkit.concurrency import asleep
+from dbkit.async_concurrency import asleep
 from dbkit.errors import DbkitError, Unavailable, Unsupported
 from dbkit.options import Isolation, Options
 from dbkit.query import Claim
