@@ -6,12 +6,14 @@ A program that logs `str(error)` reads the same on SQLite as on MongoDB. Backend
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 from .errors import (
     ConfigurationError,
     DuplicateKey,
     IntegrityError,
     NotFound,
+    OperationalError,
     OutOfRange,
     PreconditionFailed,
     ReferenceViolation,
@@ -24,7 +26,9 @@ __all__ = [
     "CREATE_FIRST",
     "DRIFTED",
     "IN_MIGRATIONS",
+    "Closed",
     "check_broken",
+    "closed",
     "condition_failed",
     "duplicate",
     "missing_parent",
@@ -36,6 +40,18 @@ __all__ = [
     "too_many_children",
     "too_many_rows",
 ]
+
+
+def closed() -> OperationalError:
+    """A store, or a transaction's beginning, is used after `db.close()`."""
+    return OperationalError("the database is closed", retryable=False, hint="connect again")
+
+
+class Closed:
+    """In the place of what a closed database worked on, where nothing else would refuse: looking is not needed per call."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise closed()
 
 
 def no_row(entity: str) -> NotFound:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from bson.errors import BSONError, InvalidBSON
 from pymongo import errors as driver
 
-from dbkit.answers import duplicate, row_too_large
+from dbkit.answers import closed, duplicate, row_too_large
 from dbkit.errors import (
     ConfigurationError,
     Conflict,
@@ -36,7 +36,15 @@ from dbkit.spec import EntitySpec
 from .features import REPLICA_SET_HINT
 from .rows import key_of
 
-__all__ = ["WAITS", "Doing", "duplicate_fields", "is_commit_unknown", "server_code", "translate"]
+__all__ = [
+    "WAITS",
+    "Doing",
+    "duplicate_fields",
+    "is_commit_unknown",
+    "is_refused",
+    "server_code",
+    "translate",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Doing:
     """What was sent when an error came."""
 
     text: str
-    """The command, without its values."""
+    """The command, without its values; empty where none is sent: then nobody is told."""
     entity: EntitySpec | None = None
     writes: bool = False
     in_transaction: bool = False
@@ -81,10 +89,13 @@ def _timed_out(_error: Exception, is_unknown: bool) -> DbkitError:
     return DeadlineExceeded("the server did not answer in time")
 
 
+def is_refused(error: Exception) -> bool:
+    """Whether the server says that it is no primary any more: it refused the operation, so nothing was written."""
+    return isinstance(error, driver.NotPrimaryError) and server_code(error) in _NOT_PRIMARY
+
+
 def _broken(error: Exception, is_unknown: bool) -> DbkitError:
-    # These answers mean that the server refused the operation, so nothing was written.
-    refused = isinstance(error, driver.NotPrimaryError) and server_code(error) in _NOT_PRIMARY
-    if is_unknown and not refused:
+    if is_unknown and not is_refused(error):
         return OutcomeUnknown(
             "the connection broke while a write was under way: it may or may not have happened"
         )
@@ -114,7 +125,7 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[Exception, bool], DbkitError]]]
     (driver.ConnectionFailure, _unsent),
     (driver.WriteConcernError, _write_concern),
     (driver.DocumentTooLarge, lambda _e, _u: row_too_large()),
-    (driver.InvalidOperation, lambda _e, _u: OperationalError("the database is closed", retryable=False)),
+    (driver.InvalidOperation, lambda _e, _u: closed()),
     (
         InvalidBSON,
         lambda _e, _u: StoredDataInvalid("a stored document has a value that Python cannot hold (a date?)"),

@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
+from ..answers import closed
 from ..async_concurrency import AsyncEvent
 from ..errors import OperationalError, PoolTimeout
 
@@ -84,7 +85,7 @@ class AsyncPool(Generic[C]):
             except IndexError:
                 pass
         if self._closed:
-            raise OperationalError("the database is closed", retryable=False, hint="connect again")
+            raise closed()
         if not self._waiters:
             try:
                 self._places.pop()

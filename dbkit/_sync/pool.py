@@ -14,6 +14,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
+from ..answers import closed
 from ..concurrency import Event
 from ..errors import OperationalError, PoolTimeout
 
@@ -85,7 +86,7 @@ class Pool(Generic[C]):
             except IndexError:
                 pass
         if self._closed:
-            raise OperationalError("the database is closed", retryable=False, hint="connect again")
+            raise closed()
         if not self._waiters:
             try:
                 self._places.pop()

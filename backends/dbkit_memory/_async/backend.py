@@ -6,8 +6,9 @@ import platform
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from dbkit.answers import Closed
 from dbkit.checking import Finding
 from dbkit.errors import InvalidInput
 from dbkit.options import Isolation
@@ -166,7 +167,8 @@ class AsyncMemoryBackend(AsyncMemoryOperations):
         self._schema = schema
 
     async def close(self) -> None:
-        """Nothing is held open: a private database goes when nobody refers to it any more."""
+        """Let go of the rows: a private database goes when nobody refers to it any more."""
+        self.tables = cast("Tables", Closed())
 
     async def ping(self) -> None:
         await self.statement("ping", lambda: None)

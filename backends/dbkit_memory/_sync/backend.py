@@ -7,8 +7,9 @@ import platform
 from collections.abc import Generator, Callable, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from dbkit.answers import Closed
 from dbkit.checking import Finding
 from dbkit.errors import InvalidInput
 from dbkit.options import Isolation
@@ -167,7 +168,8 @@ class MemoryBackend(MemoryOperations):
         self._schema = schema
 
     def close(self) -> None:
-        """Nothing is held open: a private database goes when nobody refers to it any more."""
+        """Let go of the rows: a private database goes when nobody refers to it any more."""
+        self.tables = cast("Tables", Closed())
 
     def ping(self) -> None:
         self.statement("ping", lambda: None)

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from operator import itemgetter
 from random import shuffle
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
-from dbkit.answers import out_of_range
+from dbkit.answers import Closed, out_of_range
 from dbkit.checking import Finding
 from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
@@ -79,7 +79,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
             await self._probe()
             self._check_references()
         except BaseException:
-            await self.close()
+            await self.disconnect()
             raise
 
     def _connect(self) -> None:
@@ -125,6 +125,13 @@ class AsyncMongoBackend(AsyncMongoOperations):
                     )
 
     async def close(self) -> None:
+        if not isinstance(self.link, Closed):
+            await self.disconnect()
+            # Stores that were kept say the same on every driver; mongomock's client has nothing to close.
+            self.link = cast("AsyncLink", Closed())
+
+    async def disconnect(self) -> None:
+        """Close the client; `open` may come again."""
         link = self.link
         client, link.client = link.client, None
         if client is not None:

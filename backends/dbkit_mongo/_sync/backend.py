@@ -8,12 +8,12 @@ from importlib.metadata import version
 from operator import itemgetter
 from random import shuffle
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
-from dbkit.answers import out_of_range
+from dbkit.answers import Closed, out_of_range
 from dbkit.checking import Finding
 from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
@@ -80,7 +80,7 @@ class MongoBackend(MongoOperations):
             self._probe()
             self._check_references()
         except BaseException:
-            self.close()
+            self.disconnect()
             raise
 
     def _connect(self) -> None:
@@ -126,6 +126,13 @@ class MongoBackend(MongoOperations):
                     )
 
     def close(self) -> None:
+        if not isinstance(self.link, Closed):
+            self.disconnect()
+            # Stores that were kept say the same on every driver; mongomock's client has nothing to close.
+            self.link = cast("Link", Closed())
+
+    def disconnect(self) -> None:
+        """Close the client; `open` may come again."""
         link = self.link
         client, link.client = link.client, None
         if client is not None:

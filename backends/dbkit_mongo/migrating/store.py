@@ -78,6 +78,10 @@ class _Backend(MongoBackend):
         self.link: _Guarded = _Guarded(self, driver, MONGODB, options.timeout_s)
         self.link.migrator = migrator
 
+    def close(self) -> None:
+        """Close the client; what the migrator made on the link may be opened again."""
+        self.disconnect()
+
 
 class _Lent(_Backend):
     """A backend on the migrator's client: nothing is connected, nothing closed."""

@@ -5,7 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from dbkit import FLAGS, ConfigurationError, DuplicateKey, Unsupported, aconnect, any_related, via
+from dbkit import (
+    FLAGS,
+    ConfigurationError,
+    DuplicateKey,
+    OperationalError,
+    Plan,
+    Unsupported,
+    aconnect,
+    any_related,
+    via,
+)
 
 from ..entities import FAMILY, Account, Author, Book, Job, Loose, Plain, Sale, Sheet, Zoo
 from ..kit import NotApplicable, rule
@@ -282,6 +292,34 @@ async def what_is_missing_is_refused_before_sending(case: AsyncCase) -> None:
                 lambda: db.store(Plain).count(any_related(Loose.parent)),
             ],
             "atomic_many": [
+@rule("database")
+async def a_store_outlives_no_close(case: AsyncCase) -> None:
+    """A store that was kept from a database, or a transaction not yet entered, refuses after its close in one wording."""
+    async with case.database(Plain) as db:
+        plain = db.store(Plain)
+        kept = await plain.create(Plain(n=1))
+        waiting = db.transaction() if db.features.transactions else None
+    for use in (
+        lambda: plain.get(kept.id),
+        lambda: plain.find(Plain.n == 1),
+        lambda: plain.page(order_by=Plain.n),
+        plain.count,
+        lambda: plain.create(Plain(n=2)),
+        lambda: plain.create_many([Plain(n=3)]),
+        lambda: plain.update(kept.id, Plain.n.set(5)),
+        lambda: plain.delete(kept.id),
+    ):
+        with raises(OperationalError) as refused:
+            await use()
+        assert str(refused.error) == "the database is closed (connect again)"
+        assert not refused.error.retryable
+    if waiting is not None:
+        with raises(OperationalError) as refused:
+            async with waiting:
+                pass
+        assert str(refused.error) == "the database is closed (connect again)"
+
+
                 lambda: db.store(Plain).create_many([Plain(), Plain()]),
                 lambda: db.store(Plain).update_many(Plain.n == 1, changes=Plain.n.set(2)),
                 lambda: db.store(Plain).delete_many(Plain.n == 1),
