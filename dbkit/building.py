@@ -48,6 +48,7 @@ __all__ = [
     "filter_of",
     "find_query",
     "group_query",
+    "id_output",
     "ids_of",
     "page_query",
     "read_spec",
@@ -83,6 +84,19 @@ def ids_of(spec: EntitySpec, ids: Iterable[object]) -> list[Any]:
             hint="ask in several calls",
         )
     return found
+
+
+def id_output(spec: EntitySpec, read: ReadSpec) -> str:
+    """Return the name under which a view gives the id; `InvalidInput` where it does not."""
+    for output in read.outputs:
+        if output.path.is_own_field and output.path.field is spec.id:
+            return output.name
+    raise InvalidInput(
+        f"get_many gives rows by id, which the view {read.model.__name__} does not have",
+        entity=spec.name,
+        operation="get_many",
+        hint=f"add to the view: id: Mapped[…] = via({spec.name}.id)",
+    )
 
 
 def filter_of(root: EntitySpec | GroupSpec, filters: Sequence[object], operation: str) -> Filter | None:

@@ -13,7 +13,13 @@ __all__ = ["Hook", "Plan", "ServerInfo", "Statement"]
 class Statement:
     """One statement that was sent to the store, never with its values.
 
-    `text` is SQL with placeholders, or a MongoDB command with its values left out.
+    `text` is SQL with placeholders, or a MongoDB command with its values left out: its first key is the command's name.
+    BEGIN, COMMIT and ROLLBACK are statements, too; MongoDB's `startTransaction` is part of the first command and so none,
+    and of a transaction that sent nothing the end is not sent either. A bulk statement (`executemany`, COPY, an `insert`
+    of many documents) is told once.
+
+    Not told is what a driver does by itself: opening connections (with what is set on them), a cursor's further batches
+    (`getMore`), what is sent again after a network error, and the end of MongoDB's sessions at `close()`.
     """
 
     backend: str
@@ -28,7 +34,11 @@ Hook = Callable[[Statement], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the store would answer a read."""
+    """How the store would answer a read: by one statement, or by several of one instant.
+
+    Each statement has a plan of its own: this one is the first's, `further` has the others'. Where a read takes several
+    is the store's matter: MongoDB reads children in the same pipeline, which has one plan.
+    """
 
     statement: str
     """The SQL, or the filter or pipeline as JSON; values are placeholders."""
@@ -42,6 +52,13 @@ class Plan:
     """The tables or collections that are read whole."""
     raw: Any = field(default=None, repr=False)
     """The server's own answer."""
+    further: tuple[Plan, ...] = ()
+    """The plans of the statements that follow, as they are sent: a view's children, then the total of a page."""
+
+    @property
+    def parts(self) -> tuple[Plan, ...]:
+        """This plan and the further ones: all that the read sends, in order."""
+        return (self, *self.further)
 
 
 @dataclass(frozen=True, slots=True)

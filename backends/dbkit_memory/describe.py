@@ -14,6 +14,7 @@ from dbkit.query import (
     Exists,
     Filter,
     Find,
+    Get,
     GroupBy,
     Has,
     In,
@@ -26,14 +27,27 @@ from dbkit.query import (
     Reading,
     StartsWith,
 )
+from dbkit.spec import ReadSpec
 
-__all__ = ["reading"]
+__all__ = ["What", "reading", "words"]
+
+What = Reading | ReadSpec | str
+"""What a verb does: a read (a view alone is a `get`), which is put into words where somebody hears them, or its words."""
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
+def words(what: What) -> str:
+    """Return what a verb does, in words."""
+    if isinstance(what, str):
+        return what
+    return reading(Get(what, None) if isinstance(what, ReadSpec) else what)
+
+
 def reading(query: Reading) -> str:
     """Return a read in one line, e.g. `find accounts where balance >= ? order by balance desc, id desc limit ?`."""
+    if isinstance(query, Get):
+        return f"get {query.entity.stored} where {query.entity.id.name} == ?"
     text = f"{_verb(query)} {query.entity.stored}{_clause('where', query.where)}"
     if isinstance(query, GroupBy):
         keys = [f"{k.period}({_name(k.path)})" if k.period else _name(k.path) for k in query.group.keys]
@@ -54,7 +68,7 @@ def reading(query: Reading) -> str:
     return text
 
 
-def _verb(query: Reading) -> str:
+def _verb(query: Find | Count | Exists | GroupBy) -> str:
     if isinstance(query, Count):
         return "count"
     if isinstance(query, Exists):

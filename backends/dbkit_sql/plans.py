@@ -37,20 +37,30 @@ def sqlite_plan(text: str, rows: Sequence[Sequence[Any]], tables: Collection[str
     return Plan(text, tuple(dict.fromkeys(indexes)), None, is_sorted, tuple(dict.fromkeys(scans)), details)
 
 
-POSTGRES_EXPLAIN = "EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, BUFFERS OFF, FORMAT JSON)"
-"""Runs the read and throws its rows away, as MongoDB's explain does: the planner alone does not say what is looked at."""
+POSTGRES_EXPLAIN = "EXPLAIN (ANALYZE, VERBOSE, TIMING OFF, SUMMARY OFF, BUFFERS OFF, FORMAT JSON)"
+"""Runs the read and throws its rows away, as MongoDB's explain does: the planner alone does not say what is looked at.
+VERBOSE names the tables' schemas."""
 
 
-def postgres_plan(text: str, answer: Any) -> Plan:
-    """Return the plan that EXPLAIN gave as JSON; without ANALYZE it does not say how many rows were looked at."""
+def postgres_plan(text: str, answer: Any, tables: Collection[str] = ()) -> Plan:
+    """Return the plan that EXPLAIN gave as JSON; without ANALYZE it does not say how many rows were looked at.
+
+    *tables* are the declared names: one that is declared with its schema is told with it.
+    """
     nodes = list(_nodes(answer[0]["Plan"]))
     indexes = [node["Index Name"] for node in nodes if "Index Name" in node]
-    scans = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
+    scans = [_table(node, tables) for node in nodes if node["Node Type"] == "Seq Scan"]
     # An incremental sort only sorts what an index left equal, and what stands above a limit is a page at most.
     is_sorted = any(node["Node Type"] == "Sort" and not _is_cut_off(node) for node in nodes)
     counts = [_looked_at(node) for node in nodes if "Relation Name" in node]
     examined = None if None in counts else sum(filter(None, counts))
     return Plan(text, tuple(dict.fromkeys(indexes)), examined, is_sorted, tuple(dict.fromkeys(scans)), answer)
+
+
+def _table(node: dict[str, Any], tables: Collection[str]) -> str:
+    name = str(node["Relation Name"])
+    full = f"{node.get('Schema')}.{name}"
+    return full if full in tables else name
 
 
 def _looked_at(node: dict[str, Any]) -> int | None:

@@ -227,7 +227,7 @@ def _by_ids(
     order = trimmed(relation.order)
     values = [(bind,) for bind in binds.each(ids, None, repeat=False)]
     parents = sa.values(sa.column("id"), name="_dbkit_parents").data(values).cte("_dbkit_parents")
-    chosen = tables.of(entity).alias("chosen")
+    chosen = binds.alias(tables.of(entity))
     inner = Scope(tables, binds, entity, chosen)
     conditions = [chosen.c[relation.reference.stored] == parents.c.id, *_conditions(inner, where)]
     keys = inner.sort_keys(order)

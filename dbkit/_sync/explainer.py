@@ -3,11 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..building import canonical_id, filter_of, find_query, group_query, page_query
+from ..building import (
+    canonical_id,
+    check_limit,
+    filter_of,
+    find_query,
+    group_query,
+    id_output,
+    ids_of,
+    page_query,
+    read_spec,
+)
 from ..page import Cursors
-from ..query import Compare, Count, Exists, Filter, Find, Order, Path, Reading
+from ..query import Count, Exists, Filter, Find, Get, In, Path, Reading
 from ..spec import EntitySpec
 from ..statement import Plan
 from .backend import Operations
@@ -22,7 +33,9 @@ __all__ = ["Explainer"]
 class Explainer:
     """What each read verb of a store would send, and what the server's planner makes of it.
 
-    Nothing is returned of the rows; some servers run the statement to count what it examines.
+    Nothing is returned of the rows. Some servers run the statement to count what it examines, and where children are read
+    by a statement of their own it is run, too: how that one looks depends on how many rows there are (where there are none,
+    it is shown as for one).
     """
 
     def __init__(
@@ -38,11 +51,23 @@ class Explainer:
 
     def get(self, id: Any, *, into: Any = None) -> Plan:
         """Explain `get`."""
+        return self._get("get", id, into)
+
+    def require(self, id: Any, *, into: Any = None) -> Plan:
+        """Explain `require`."""
+        return self._get("require", id, into)
+
+    def _get(self, operation: str, id: Any, into: Any) -> Plan:
+        key = canonical_id(self._spec, id, operation)
+        return self._plan(Get(read_spec(self._spec, into, operation), key))
+
+    def get_many(self, ids: Iterable[Any], *, into: Any = None) -> Plan:
+        """Explain `get_many`."""
         spec = self._spec
-        by_id = Path.of(spec, spec.id)
-        found = find_query(spec, "get", (), None, into, 1, None)
-        where = Compare(by_id, "eq", canonical_id(spec, id, "get"))
-        return self._plan(Find(found.read, where, (Order(by_id),), 1))
+        wanted = ids_of(spec, ids)
+        read = read_spec(spec, into, "get_many")
+        id_output(spec, read)
+        return self._plan(Find(read, In(Path.of(spec, spec.id), tuple(wanted)), ()))
 
     def find_one(self, *where: Filter, order_by: OrderBy = None, into: Any = None) -> Plan:
         """Explain `find_one`."""
@@ -71,6 +96,16 @@ class Explainer:
         """Explain `page`."""
         query = page_query(self._spec, self._cursors, "page", where, order_by, into, limit, after, total)
         return self._plan(query)
+
+    def iterate(
+        self, *where: Filter, order_by: OrderBy = None, batch: int = 1000, into: Any = None
+    ) -> Plan:
+        """Explain `iterate`: its first batch. The others start after a row, as `page(after=…)` does."""
+        spec = self._spec
+        check_limit(batch, "iterate", spec.name, least=1)
+        return self._plan(
+            page_query(spec, self._cursors, "iterate", where, order_by, into, batch, None, False)
+        )
 
     def count(self, *where: Filter) -> Plan:
         """Explain `count`."""

@@ -13,6 +13,7 @@ from ..building import (
     check_limit,
     check_own_fields,
     filter_of,
+    id_output,
     ids_of,
     read_spec,
     replacing,
@@ -194,14 +195,7 @@ class Store(Reads[E]):
         read = read_spec(spec, into, "get_many")
         if not wanted:
             return {}
-        key = next((o.name for o in read.outputs if o.path.is_own_field and o.path.field is spec.id), None)
-        if key is None:
-            raise InvalidInput(
-                f"get_many gives rows by id, which the view {read.model.__name__} does not have",
-                entity=spec.name,
-                operation="get_many",
-                hint=f"add to the view: id: Mapped[…] = via({spec.name}.id)",
-            )
+        key = id_output(spec, read)
         query = Find(read, In(Path.of(spec, spec.id), tuple(wanted)), ())
         items = self._executor.read("get_many", spec.name, self._operations.find, query)
         found = {getattr(item, key): item for item in items}

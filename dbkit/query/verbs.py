@@ -36,6 +36,16 @@ def _slot_where(where: Filter | None, take: Take) -> Filter | None:
     return None if where is None else where.slotted(take)
 
 
+class Get(Query):
+    """The row with an id. Only explained: `get` itself is handed the view and the id."""
+
+    __slots__ = ("id", "read")
+
+    def __init__(self, read: ReadSpec, id: Any) -> None:
+        self.entity, self.read, self.id = read.entity, read, id
+        self.shape, self.binds = ("get", read.token), (id,)
+
+
 class Find(Query):
     """Rows in a total order.
 
@@ -322,5 +332,5 @@ class Claim(Query):
         return made
 
 
-Reading = Find | Count | Exists | GroupBy
+Reading = Get | Find | Count | Exists | GroupBy
 """What can be explained."""

@@ -139,6 +139,9 @@ def test_two_schemas_may_hold_one_name(store_url: str) -> None:
         assert db.store(Here).find(via(Here.there, There.n) == 7) == [child]
         with pytest.raises(ReferenceViolation):
             db.store(There).delete(parent.id)
+        # A plan calls them by the names that they are declared by.
+        assert db.store(There).explain().count(There.n == 7).scans == ("there.things",)
+        assert db.store(Here).explain().count(Here.created_at == parent.created_at).scans == ("here.things",)
 
 
 @pytest.mark.parametrize(

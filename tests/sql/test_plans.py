@@ -8,13 +8,26 @@ from uuid import UUID
 
 import pytest
 
-from dbkit import Database, any_related, connect, via
+from dbkit import Database, Entity, Mapped, View, any_related, connect, field, related, via
 from dbkit.statement import Plan
 from dbkit.testing.servers import Server, drop_database, fresh_database
 from dbkit_sql.plans import postgres_plan, sqlite_plan
-from tests.sql.entities import ENTITIES, Note, Post, PostLine, User
+from tests.sql.entities import ENTITIES, Note, Post, PostLine, User, UserWithPosts
 
 pytestmark = pytest.mark.timeout(120)
+
+
+class Shelf(Entity, name="plan_shelves"):
+    pass
+
+
+class Box(Entity, name="plan_boxes"):
+    shelf: Mapped[UUID] = field(references=lambda: Shelf)
+    rank: Mapped[int] = field(default=0)
+
+
+class ShelfWithBoxes(View[Shelf]):
+    boxes: Mapped[list[Box]] = related(Box, Box.shelf, order_by=Box.rank, limit=3)
 
 
 def _filled(url: str) -> Iterator[Database]:
@@ -107,6 +120,33 @@ def test_children_are_reached_by_the_reference(db: Database) -> None:
     assert not plan.scans, plan
 
 
+def test_children_and_a_total_have_plans_of_their_own(db: Database) -> None:
+    users = db.store(User)
+    plan = users.explain().page(
+        User.name >= "u1990", order_by=User.name, limit=3, total=True, into=UserWithPosts
+    )
+    children, total = plan.further
+    assert plan.parts == (plan, children, total)
+    assert any("ix_posts__user_id" in index for index in children.indexes), children
+    assert children.scans == ()
+    assert (total.statement.split("(")[0], total.scans) == ("SELECT count", ())
+    # The children's statement is that of as many parents as there are; of none it is shown as for one.
+    one = users.explain().get(UUID(int=1), into=UserWithPosts)
+    none = users.explain().get(UUID(int=9_999), into=UserWithPosts)
+    assert [part.statement for part in none.parts] == [part.statement for part in one.parts]
+
+
+def test_children_without_an_index_are_said_to_be_read_whole(sql_url: str) -> None:
+    with connect(sql_url, entities=[Shelf, Box]) as db:
+        db.create_schema()
+        with db.native() as connection:
+            connection.execute("DROP INDEX ix_plan_boxes__shelf")
+        shelf = db.store(Shelf).create(Shelf())
+        plan = db.store(Shelf).explain().get(shelf.id, into=ShelfWithBoxes)
+        assert plan.scans == ()
+        assert [part.scans for part in plan.further] == [("plan_boxes",)]
+
+
 def test_compound_indexes_have_their_order(db: Database) -> None:
     plan = db.store(Note).explain().page(Note.user_id == UUID(int=3), order_by=Note.rank, limit=5)
     _uses(plan, "ix_notes__user_id__rank")
@@ -174,6 +214,9 @@ def test_postgres_plans_are_read() -> None:
     ]
     plan = postgres_plan("SELECT", answer)
     assert (plan.indexes, plan.scans, plan.sorted_in_memory) == (("i",), ("t",), False)
+    answer[0]["Plan"]["Plans"][1]["Schema"] = "app"
+    assert postgres_plan("SELECT", answer, {"s", "app.t"}).scans == ("app.t",)
+    assert postgres_plan("SELECT", answer, {"app.s", "t"}).scans == ("t",)
     assert plan.examined == 25
     del answer[0]["Plan"]["Plans"][1]["Actual Loops"]
     assert postgres_plan("SELECT", answer).examined is None

@@ -234,7 +234,7 @@ def test_the_hook_hears_each_verb_and_no_value(db: Database) -> None:
     assert [(s.text, s.error) for s in heard] == [
         ("insert memory_boxes", None),
         ("insert memory_boxes", "DuplicateKey"),
-        ("find memory_boxes", None),
+        ("find memory_boxes where code == ? order by id limit ?", None),
         ("delete memory_boxes", None),
         ("commit", None),
     ]

@@ -15,13 +15,16 @@ from dbkit.options import Isolation
 from dbkit.page import PageRows
 from dbkit.query import (
     Claim,
+    Compare,
     Count,
     DeleteMany,
     DeleteOne,
     Exists,
     Find,
+    Get,
     GroupBy,
     Insert,
+    Path,
     Reading,
     UpdateMany,
     UpdateOne,
@@ -46,29 +49,23 @@ class AsyncMemoryOperations:
     tables: Tables
     make: reading.Maker
 
-    async def _run(self, text: str, action: Callable[[Work], R], *, writes: bool = False) -> R:
+    async def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
         raise NotImplementedError
 
     async def get(self, read: ReadSpec, id: Any) -> Any | None:
-        return await self._run(
-            f"get {read.entity.stored}", lambda work: reading.get(work, self.make, read, id)
-        )
+        return await self._run(read, lambda work: reading.get(work, self.make, read, id))
 
     async def find(self, query: Find) -> list[Any]:
-        return await self._run(
-            f"find {query.entity.stored}", lambda work: reading.find(work, self.make, query)
-        )
+        return await self._run(query, lambda work: reading.find(work, self.make, query))
 
     async def page(self, query: Find) -> PageRows:
-        return await self._run(
-            f"page {query.entity.stored}", lambda work: reading.page(work, self.make, query)
-        )
+        return await self._run(query, lambda work: reading.page(work, self.make, query))
 
     async def count(self, query: Count) -> int:
-        return await self._run(f"count {query.entity.stored}", lambda work: reading.count(work, query))
+        return await self._run(query, lambda work: reading.count(work, query))
 
     async def exists(self, query: Exists) -> bool:
-        return await self._run(f"exists {query.entity.stored}", lambda work: reading.exists(work, query))
+        return await self._run(query, lambda work: reading.exists(work, query))
 
     async def counts(self, entities: Sequence[EntitySpec]) -> list[int]:
         names = [entity.stored for entity in entities]
@@ -77,7 +74,7 @@ class AsyncMemoryOperations:
         )
 
     async def group(self, query: GroupBy) -> list[Any]:
-        return await self._run(f"group {query.entity.stored}", lambda work: reading.group(work, query))
+        return await self._run(query, lambda work: reading.group(work, query))
 
     async def insert(self, query: Insert) -> None:
         text = f"insert {query.entity.stored}"
@@ -117,7 +114,9 @@ class AsyncMemoryOperations:
 
 
 def _plan(work: Work, query: Reading) -> Plan:
-    way, examined = reading.way_to(work, query.entity, query.where)
+    entity = query.entity
+    where = Compare(Path.of(entity, entity.id), "eq", query.id) if isinstance(query, Get) else query.where
+    way, examined = reading.way_to(work, entity, where)
     return Plan(
         statement=describe.reading(query),
         indexes=(way,) if way is not None else (),
@@ -136,11 +135,11 @@ class AsyncMemoryTransaction(AsyncMemoryOperations):
         self._backend = backend
         self._work = Work(backend.tables, read_only=read_only)
 
-    async def _run(self, text: str, action: Callable[[Work], R], *, writes: bool = False) -> R:
+    async def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
         if writes and self._work.read_only:
-            raise InvalidInput(f"{text} in a transaction that was begun with read_only=True")
+            raise InvalidInput(f"{what} in a transaction that was begun with read_only=True")
         return await self._backend.statement(
-            text, lambda: self.tables.inside(self._work, action, writes=writes)
+            what, lambda: self.tables.inside(self._work, action, writes=writes)
         )
 
     async def commit(self) -> None:
@@ -203,15 +202,15 @@ class AsyncMemoryBackend(AsyncMemoryOperations):
             self.features.require("serializable", backend=self.name, operation="transaction")
         return AsyncMemoryTransaction(self, read_only=read_only)
 
-    async def _run(self, text: str, action: Callable[[Work], R], *, writes: bool = False) -> R:
-        return await self.statement(text, lambda: self.tables.autocommit(action))
+    async def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
+        return await self.statement(what, lambda: self.tables.autocommit(action))
 
-    async def statement(self, text: str, run: Callable[[], R]) -> R:
+    async def statement(self, what: describe.What, run: Callable[[], R]) -> R:
         """Run one verb when the other tasks had their turn, as they have while a server works."""
         await AsyncTurn.give()
-        return self.told(text, run)
+        return self.told(what, run)
 
-    def told(self, text: str, run: Callable[[], R]) -> R:
+    def told(self, what: describe.What, run: Callable[[], R]) -> R:
         """Run one verb and tell the hook."""
         if self.hook is None:
             return run()
@@ -222,4 +221,4 @@ class AsyncMemoryBackend(AsyncMemoryOperations):
             error = type(failed).__name__
             raise
         finally:
-            self.hook(Statement(self.name, text, perf_counter() - started, error))
+            self.hook(Statement(self.name, describe.words(what), perf_counter() - started, error))

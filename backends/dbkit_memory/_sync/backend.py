@@ -16,13 +16,16 @@ from dbkit.options import Isolation
 from dbkit.page import PageRows
 from dbkit.query import (
     Claim,
+    Compare,
     Count,
     DeleteMany,
     DeleteOne,
     Exists,
     Find,
+    Get,
     GroupBy,
     Insert,
+    Path,
     Reading,
     UpdateMany,
     UpdateOne,
@@ -47,29 +50,23 @@ class MemoryOperations:
     tables: Tables
     make: reading.Maker
 
-    def _run(self, text: str, action: Callable[[Work], R], *, writes: bool = False) -> R:
+    def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
         raise NotImplementedError
 
     def get(self, read: ReadSpec, id: Any) -> Any | None:
-        return self._run(
-            f"get {read.entity.stored}", lambda work: reading.get(work, self.make, read, id)
-        )
+        return self._run(read, lambda work: reading.get(work, self.make, read, id))
 
     def find(self, query: Find) -> list[Any]:
-        return self._run(
-            f"find {query.entity.stored}", lambda work: reading.find(work, self.make, query)
-        )
+        return self._run(query, lambda work: reading.find(work, self.make, query))
 
     def page(self, query: Find) -> PageRows:
-        return self._run(
-            f"page {query.entity.stored}", lambda work: reading.page(work, self.make, query)
-        )
+        return self._run(query, lambda work: reading.page(work, self.make, query))
 
     def count(self, query: Count) -> int:
-        return self._run(f"count {query.entity.stored}", lambda work: reading.count(work, query))
+        return self._run(query, lambda work: reading.count(work, query))
 
     def exists(self, query: Exists) -> bool:
-        return self._run(f"exists {query.entity.stored}", lambda work: reading.exists(work, query))
+        return self._run(query, lambda work: reading.exists(work, query))
 
     def counts(self, entities: Sequence[EntitySpec]) -> list[int]:
         names = [entity.stored for entity in entities]
@@ -78,7 +75,7 @@ class MemoryOperations:
         )
 
     def group(self, query: GroupBy) -> list[Any]:
-        return self._run(f"group {query.entity.stored}", lambda work: reading.group(work, query))
+        return self._run(query, lambda work: reading.group(work, query))
 
     def insert(self, query: Insert) -> None:
         text = f"insert {query.entity.stored}"
@@ -118,7 +115,9 @@ class MemoryOperations:
 
 
 def _plan(work: Work, query: Reading) -> Plan:
-    way, examined = reading.way_to(work, query.entity, query.where)
+    entity = query.entity
+    where = Compare(Path.of(entity, entity.id), "eq", query.id) if isinstance(query, Get) else query.where
+    way, examined = reading.way_to(work, entity, where)
     return Plan(
         statement=describe.reading(query),
         indexes=(way,) if way is not None else (),
@@ -137,11 +136,11 @@ class MemoryTransaction(MemoryOperations):
         self._backend = backend
         self._work = Work(backend.tables, read_only=read_only)
 
-    def _run(self, text: str, action: Callable[[Work], R], *, writes: bool = False) -> R:
+    def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
         if writes and self._work.read_only:
-            raise InvalidInput(f"{text} in a transaction that was begun with read_only=True")
+            raise InvalidInput(f"{what} in a transaction that was begun with read_only=True")
         return self._backend.statement(
-            text, lambda: self.tables.inside(self._work, action, writes=writes)
+            what, lambda: self.tables.inside(self._work, action, writes=writes)
         )
 
     def commit(self) -> None:
@@ -204,15 +203,15 @@ class MemoryBackend(MemoryOperations):
             self.features.require("serializable", backend=self.name, operation="transaction")
         return MemoryTransaction(self, read_only=read_only)
 
-    def _run(self, text: str, action: Callable[[Work], R], *, writes: bool = False) -> R:
-        return self.statement(text, lambda: self.tables.autocommit(action))
+    def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
+        return self.statement(what, lambda: self.tables.autocommit(action))
 
-    def statement(self, text: str, run: Callable[[], R]) -> R:
+    def statement(self, what: describe.What, run: Callable[[], R]) -> R:
         """Run one verb when the other tasks had their turn, as they have while a server works."""
         Turn.give()
-        return self.told(text, run)
+        return self.told(what, run)
 
-    def told(self, text: str, run: Callable[[], R]) -> R:
+    def told(self, what: describe.What, run: Callable[[], R]) -> R:
         """Run one verb and tell the hook."""
         if self.hook is None:
             return run()
@@ -223,4 +222,4 @@ class MemoryBackend(MemoryOperations):
             error = type(failed).__name__
             raise
         finally:
-            self.hook(Statement(self.name, text, perf_counter() - started, error))
+            self.hook(Statement(self.name, describe.words(what), perf_counter() - started, error))

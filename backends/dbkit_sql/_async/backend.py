@@ -76,10 +76,6 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         """Insert the rows on one connection, inside a transaction or as one statement."""
 
     @abstractmethod
-    async def explained(self, connection: C, text: Text, binds: tuple[Any, ...]) -> Plan:
-        """Ask how a statement would be run."""
-
-    @abstractmethod
     async def claim(self, query: Claim) -> list[Any]:
         """Change and return rows that no other worker is changing."""
 
@@ -214,11 +210,6 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         verb = Verb(entity, writes=True)
         await self.inside(verb, lambda connection: self.bulk(connection, plan, entity, rows))
 
-    async def plan_of(self, text: Text, binds: tuple[Any, ...], query: Query) -> Plan:
-        return await self.inside(
-            query, lambda connection: self.explained(connection, text, binds), read_only=True
-        )
-
     async def failed(self, connection: C, error: BaseException, query: Query | Verb | None) -> None:
         """Give back a connection after an error, or close it, and raise what a driver's error means.
 
@@ -314,8 +305,8 @@ class AsyncSqlTransaction(AsyncVerbs[C]):
         verb = Verb(entity, writes=True)
         await self.inside(verb, lambda connection: self._backend.bulk(connection, plan, entity, rows))
 
-    async def plan_of(self, text: Text, binds: tuple[Any, ...], query: Query) -> Plan:
-        return await self.inside(query, lambda connection: self._backend.explained(connection, text, binds))
+    async def explained(self, connection: C, text: str, params: Sequence[Any]) -> Plan:
+        return await self._backend.explained(connection, text, params)
 
     async def commit(self) -> None:
         """Commit, and give the connection back."""

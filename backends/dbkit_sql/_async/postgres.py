@@ -294,11 +294,9 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
         plan = self.compiler.claim(query)
         return plan.reader.instances(await self.rows(plan.text.text, plan.text.fill(query.binds), query))
 
-    async def explained(
-        self, connection: AsyncPostgresConnection, text: Text, binds: tuple[Any, ...]
-    ) -> Plan:
-        ((answer,),) = await connection.rows(f"{POSTGRES_EXPLAIN} {text.text}", text.fill(binds))
-        return postgres_plan(text.text, answer)
+    async def explained(self, connection: AsyncPostgresConnection, text: str, params: Sequence[Any]) -> Plan:
+        ((answer,),) = await connection.rows(f"{POSTGRES_EXPLAIN} {text}", params)
+        return postgres_plan(text, answer, {entity.stored for entity in self.compiler.tables.schema})
 
     async def begin(self, *, read_only: bool, isolation: Isolation) -> AsyncPostgresTransaction:
         connection = await self.taken()

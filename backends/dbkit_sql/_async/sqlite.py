@@ -127,9 +127,9 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
 
         return plan.reader.instances(await self.inside(query, work))
 
-    async def explained(self, connection: AsyncSqliteConnection, text: Text, binds: tuple[Any, ...]) -> Plan:
-        rows = await connection.rows(f"EXPLAIN QUERY PLAN {text.text}", text.fill(binds))
-        return sqlite_plan(text.text, rows, {entity.stored for entity in self.compiler.tables.schema})
+    async def explained(self, connection: AsyncSqliteConnection, text: str, params: Sequence[Any]) -> Plan:
+        rows = await connection.rows(f"EXPLAIN QUERY PLAN {text}", params)
+        return sqlite_plan(text, rows, {entity.stored for entity in self.compiler.tables.schema})
 
     async def begin(
         self, *, read_only: bool, isolation: Isolation

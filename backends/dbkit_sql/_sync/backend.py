@@ -77,10 +77,6 @@ class SqlBackend(Verbs[C]):
         """Insert the rows on one connection, inside a transaction or as one statement."""
 
     @abstractmethod
-    def explained(self, connection: C, text: Text, binds: tuple[Any, ...]) -> Plan:
-        """Ask how a statement would be run."""
-
-    @abstractmethod
     def claim(self, query: Claim) -> list[Any]:
         """Change and return rows that no other worker is changing."""
 
@@ -215,11 +211,6 @@ class SqlBackend(Verbs[C]):
         verb = Verb(entity, writes=True)
         self.inside(verb, lambda connection: self.bulk(connection, plan, entity, rows))
 
-    def plan_of(self, text: Text, binds: tuple[Any, ...], query: Query) -> Plan:
-        return self.inside(
-            query, lambda connection: self.explained(connection, text, binds), read_only=True
-        )
-
     def failed(self, connection: C, error: BaseException, query: Query | Verb | None) -> None:
         """Give back a connection after an error, or close it, and raise what a driver's error means.
 
@@ -315,8 +306,8 @@ class SqlTransaction(Verbs[C]):
         verb = Verb(entity, writes=True)
         self.inside(verb, lambda connection: self._backend.bulk(connection, plan, entity, rows))
 
-    def plan_of(self, text: Text, binds: tuple[Any, ...], query: Query) -> Plan:
-        return self.inside(query, lambda connection: self._backend.explained(connection, text, binds))
+    def explained(self, connection: C, text: str, params: Sequence[Any]) -> Plan:
+        return self._backend.explained(connection, text, params)
 
     def commit(self) -> None:
         """Commit, and give the connection back."""

@@ -295,11 +295,9 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
         plan = self.compiler.claim(query)
         return plan.reader.instances(self.rows(plan.text.text, plan.text.fill(query.binds), query))
 
-    def explained(
-        self, connection: PostgresConnection, text: Text, binds: tuple[Any, ...]
-    ) -> Plan:
-        ((answer,),) = connection.rows(f"{POSTGRES_EXPLAIN} {text.text}", text.fill(binds))
-        return postgres_plan(text.text, answer)
+    def explained(self, connection: PostgresConnection, text: str, params: Sequence[Any]) -> Plan:
+        ((answer,),) = connection.rows(f"{POSTGRES_EXPLAIN} {text}", params)
+        return postgres_plan(text, answer, {entity.stored for entity in self.compiler.tables.schema})
 
     def begin(self, *, read_only: bool, isolation: Isolation) -> PostgresTransaction:
         connection = self.taken()

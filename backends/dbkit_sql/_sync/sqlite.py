@@ -128,9 +128,9 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
 
         return plan.reader.instances(self.inside(query, work))
 
-    def explained(self, connection: SqliteConnection, text: Text, binds: tuple[Any, ...]) -> Plan:
-        rows = connection.rows(f"EXPLAIN QUERY PLAN {text.text}", text.fill(binds))
-        return sqlite_plan(text.text, rows, {entity.stored for entity in self.compiler.tables.schema})
+    def explained(self, connection: SqliteConnection, text: str, params: Sequence[Any]) -> Plan:
+        rows = connection.rows(f"EXPLAIN QUERY PLAN {text}", params)
+        return sqlite_plan(text, rows, {entity.stored for entity in self.compiler.tables.schema})
 
     def begin(
         self, *, read_only: bool, isolation: Isolation

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from dbkit.answers import condition_failed, no_row, too_many_children, too_many_rows
@@ -17,6 +18,7 @@ from dbkit.query import (
     DeleteOne,
     Exists,
     Find,
+    Get,
     GroupBy,
     Insert,
     Query,
@@ -73,7 +75,7 @@ class Verbs(ABC, Generic[C]):
         """Insert the rows, all or none."""
 
     @abstractmethod
-    def plan_of(self, text: Text, binds: tuple[Any, ...], query: Query) -> Plan:
+    def explained(self, connection: C, text: str, params: Sequence[Any]) -> Plan:
         """Ask the server how it would run a statement."""
 
     # -- reads ---------------------------------------------------------------------------------------------------------
@@ -165,16 +167,58 @@ class Verbs(ABC, Generic[C]):
     def explain(self, query: Reading) -> Plan:
         compiler = self.compiler
         text: Text
+        reader: RowReader | None = None
+        total: Text | None = None
+        most: int | None = None
         match query:
+            case Get():
+                plan = compiler.get(query.read)
+                id = query.id if plan.encode is None else plan.encode(query.id)
+                return self._explain(query, plan.text, (id,), plan.reader)
             case Find():
-                text = compiler.find(query).text
+                found = compiler.find(query)
+                text, reader, total = found.text, found.reader, found.total
+                most = query.limit if query.page else None
             case Count():
                 text = compiler.count(query)
             case Exists():
                 text = compiler.exists(query)
             case GroupBy():
                 text = compiler.group(query).text
-        return self.plan_of(text, query.binds, query)
+        return self._explain(query, text.text, text.fill(query.binds), reader, total, most)
+
+    def _explain(
+        self,
+        query: Reading,
+        text: str,
+        params: tuple[Any, ...],
+        reader: RowReader | None,
+        total: Text | None = None,
+        most: int | None = None,
+    ) -> Plan:
+        def work(connection: C) -> Plan:
+            plan = self.explained(connection, text, params)
+            further: list[Plan] = []
+            if reader is not None and reader.relations:
+                rows = connection.rows(text, params)
+                further += self._children_explained(connection, reader, rows[:most])
+            if total is not None:
+                further.append(self.explained(connection, total.text, total.fill(query.binds)))
+            return replace(plan, further=tuple(further)) if further else plan
+
+        return self.inside(query, work, read_only=True)
+
+    def _children_explained(self, connection: C, reader: RowReader, rows: Rows) -> list[Plan]:
+        """Explain what `_children` would send for the rows; where there are none, as for one."""
+        plans: list[Plan] = []
+        for relation, position in reader.relations:
+            parents = list(dict.fromkeys(row[position] for row in rows if row[position] is not None))
+            for start in range(0, len(parents) or 1, _PARENTS_AT_ONCE):
+                ids = tuple(parents[start : start + _PARENTS_AT_ONCE]) or (None,)
+                plan = self.compiler.children(relation, size_class(len(ids)))
+                params = plan.text.fill((ids, *plan.binds))
+                plans.append(self.explained(connection, plan.text.text, params))
+        return plans
 
     # -- writes --------------------------------------------------------------------------------------------------------
 

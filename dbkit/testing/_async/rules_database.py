@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from dbkit import (
     FLAGS,
@@ -19,7 +20,7 @@ from dbkit import (
 
 from ..entities import FAMILY, Account, Author, Book, Job, Loose, Plain, Sale, Sheet, Zoo
 from ..kit import NotApplicable, rule
-from ..shapes import AuthorWithBooks, BookLine, PlainWithLoose, SalesByRegion
+from ..shapes import AuthorWithBooks, BookLine, BookWithChapters, PlainWithLoose, SalesByRegion
 from ..watch import Watch, raises
 from .case import AsyncCase
 from .checks import fill
@@ -81,7 +82,7 @@ async def failing_statements_are_shown(case: AsyncCase) -> None:
 
 @rule("database", needs=("query_plans",))
 async def explain_shows_the_statement(case: AsyncCase) -> None:
-    """explain() has the read verbs; each returns the statement that it becomes, without values, and sends no such read."""
+    """explain() has the read verbs; each returns the statement that it becomes, without values."""
     async with case.database(Account) as db:
         made = await db.store(Account).create(Account(owner=SECRET))
         explain = db.store(Account).explain()
@@ -93,6 +94,9 @@ async def explain_shows_the_statement(case: AsyncCase) -> None:
             await explain.count(where),
             await explain.exists(where),
             await explain.get(made.id),
+            await explain.require(made.id),
+            await explain.get_many([made.id]),
+            await explain.iterate(where, batch=5),
         ]
         for plan in plans:
             assert plan.statement
@@ -118,6 +122,64 @@ async def explain_shows_views_and_groups(case: AsyncCase) -> None:
         for plan in plans:
             assert plan.statement
             assert SECRET not in plan.statement
+
+
+@rule("database", needs=("query_plans", "views", "groups", "checked_references"))
+async def explain_shows_what_is_sent(case: AsyncCase) -> None:
+    """explain() of each read verb, children and totals too, is just what on_statement hears when the verb runs."""
+    async with case.database(*FAMILY, Sale) as db:
+        authors, books, sales = db.store(Author), db.store(Book), db.store(Sale)
+        people = [Author(name=f"a{n}", age=n) for n in range(5)]
+        await fill(authors, people)
+        made = [Book(author=people[n % 3].id, title=f"b{n}", price=Decimal(n)) for n in range(9)]
+        await fill(books, made)
+        page = await books.page(order_by=Book.price.desc(), limit=2)
+        more = {"order_by": Book.price.desc(), "limit": 2, "after": page.next_cursor}
+        ids = [author.id for author in people]
+        old = (Author.age > 0) & ~any_related(Book.author, Book.sold > 7)
+        explained: dict[str, Plan] = {}
+        watch = Watch(db)
+        sent: dict[str, list[str]] = {}
+        for what, store, verb, given, options in (
+            ("get", books, "get", (made[0].id,), {}),
+            ("get, nothing there", books, "get", (UUID(int=0),), {}),
+            ("get, a view", books, "get", (made[0].id,), {"into": BookLine}),
+            ("get, with children", authors, "get", (ids[0],), {"into": AuthorWithBooks}),
+            ("require", authors, "require", (ids[1],), {}),
+            ("get_many", authors, "get_many", (ids,), {}),
+            ("get_many, with children", authors, "get_many", (ids,), {"into": AuthorWithBooks}),
+            ("find_one", authors, "find_one", (Author.name == "a1",), {}),
+            ("find", authors, "find", (old,), {"order_by": Author.age, "offset": 1, "limit": 2}),
+            ("find, all", books, "find", (), {}),
+            (
+                "find, a parent's field",
+                books,
+                "find",
+                (via(Book.author, Author.age) > 1,),
+                {"into": BookLine},
+            ),
+            ("find, with children", authors, "find", (old,), {"into": AuthorWithBooks, "limit": 2}),
+            ("find, parents and children", books, "find", (), {"into": BookWithChapters}),
+            ("page", books, "page", (Book.sold == 0,), {"limit": 2}),
+            ("page, the next", books, "page", (), more),
+            ("page, total", books, "page", (Book.sold == 0,), {"limit": 2, "total": True}),
+            ("page, all", authors, "page", (old,), {"limit": 2, "total": True, "into": AuthorWithBooks}),
+            ("count", authors, "count", (old,), {}),
+            ("exists", authors, "exists", (Author.name == "a1",), {}),
+            ("group", sales, "group", (SalesByRegion, Sale.units > 1), {"limit": 3}),
+        ):
+            explained[what] = await getattr(store.explain(), verb)(*given, **options)
+            watch.clear()
+            await getattr(store, verb)(*given, **options)
+            sent[what] = watch.texts
+        explained["iterate"] = await books.explain().iterate(Book.sold == 0, order_by=Book.title, batch=100)
+        watch.clear()
+        assert (
+            len([book async for book in books.iterate(Book.sold == 0, order_by=Book.title, batch=100)]) == 9
+        )
+        sent["iterate"] = watch.texts
+        for what, plan in explained.items():
+            assert [part.statement for part in plan.parts] == sent[what], what
 
 
 @rule("database", needs=("query_plans",), real_mongod=True)
@@ -194,7 +256,8 @@ async def relations_are_read_by_an_index(case: AsyncCase) -> None:
         ]
         for plan in plans:
             assert plan.indexes, f"no index: {plan.statement}"
-            assert "kit_loose" not in plan.scans, f"scanned: {plan.statement} {plan.raw}"
+            for part in plan.parts:
+                assert "kit_loose" not in part.scans, f"scanned: {part.statement} {part.raw}"
 
 
 @rule("database", needs=("snapshot_reads",))
@@ -227,6 +290,34 @@ async def ping_answers(case: AsyncCase) -> None:
     with raises(ConfigurationError):
         db.store(Plain)
     await db.close()
+
+
+@rule("database")
+async def a_store_outlives_no_close(case: AsyncCase) -> None:
+    """A store that was kept from a database, or a transaction not yet entered, refuses after its close in one wording."""
+    async with case.database(Plain) as db:
+        plain = db.store(Plain)
+        kept = await plain.create(Plain(n=1))
+        waiting = db.transaction() if db.features.transactions else None
+    for use in (
+        lambda: plain.get(kept.id),
+        lambda: plain.find(Plain.n == 1),
+        lambda: plain.page(order_by=Plain.n),
+        plain.count,
+        lambda: plain.create(Plain(n=2)),
+        lambda: plain.create_many([Plain(n=3)]),
+        lambda: plain.update(kept.id, Plain.n.set(5)),
+        lambda: plain.delete(kept.id),
+    ):
+        with raises(OperationalError) as refused:
+            await use()
+        assert str(refused.error) == "the database is closed (connect again)"
+        assert not refused.error.retryable
+    if waiting is not None:
+        with raises(OperationalError) as refused:
+            async with waiting:
+                pass
+        assert str(refused.error) == "the database is closed (connect again)"
 
 
 @rule("database")
@@ -292,34 +383,6 @@ async def what_is_missing_is_refused_before_sending(case: AsyncCase) -> None:
                 lambda: db.store(Plain).count(any_related(Loose.parent)),
             ],
             "atomic_many": [
-@rule("database")
-async def a_store_outlives_no_close(case: AsyncCase) -> None:
-    """A store that was kept from a database, or a transaction not yet entered, refuses after its close in one wording."""
-    async with case.database(Plain) as db:
-        plain = db.store(Plain)
-        kept = await plain.create(Plain(n=1))
-        waiting = db.transaction() if db.features.transactions else None
-    for use in (
-        lambda: plain.get(kept.id),
-        lambda: plain.find(Plain.n == 1),
-        lambda: plain.page(order_by=Plain.n),
-        plain.count,
-        lambda: plain.create(Plain(n=2)),
-        lambda: plain.create_many([Plain(n=3)]),
-        lambda: plain.update(kept.id, Plain.n.set(5)),
-        lambda: plain.delete(kept.id),
-    ):
-        with raises(OperationalError) as refused:
-            await use()
-        assert str(refused.error) == "the database is closed (connect again)"
-        assert not refused.error.retryable
-    if waiting is not None:
-        with raises(OperationalError) as refused:
-            async with waiting:
-                pass
-        assert str(refused.error) == "the database is closed (connect again)"
-
-
                 lambda: db.store(Plain).create_many([Plain(), Plain()]),
                 lambda: db.store(Plain).update_many(Plain.n == 1, changes=Plain.n.set(2)),
                 lambda: db.store(Plain).delete_many(Plain.n == 1),

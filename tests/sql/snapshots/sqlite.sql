@@ -158,7 +158,7 @@ SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title,
 SELECT posts.title, users$1.name, posts.likes, posts.id FROM posts JOIN users AS users$1 ON posts.user_id = users$1.id WHERE posts.likes >= ? ORDER BY posts.likes DESC, posts.id DESC LIMIT ? OFFSET ?;
 
 -- related(Post, …)
-WITH _dbkit_parents(id) AS (VALUES (?), (?)) SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes, _dbkit_parents.id AS id_1 FROM _dbkit_parents JOIN posts ON posts.id IN (SELECT chosen.id FROM posts AS chosen WHERE chosen.user_id = _dbkit_parents.id AND chosen.likes > ? ORDER BY chosen.likes DESC, chosen.id DESC LIMIT 2 OFFSET ?) ORDER BY posts.likes DESC, posts.id DESC;
+WITH _dbkit_parents(id) AS (VALUES (?), (?)) SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes, _dbkit_parents.id AS id_1 FROM _dbkit_parents JOIN posts ON posts.id IN (SELECT posts$1.id FROM posts AS posts$1 WHERE posts$1.user_id = _dbkit_parents.id AND posts$1.likes > ? ORDER BY posts$1.likes DESC, posts$1.id DESC LIMIT 2 OFFSET ?) ORDER BY posts.likes DESC, posts.id DESC;
 
 -- page(after=), not null
 SELECT posts.id, posts.created_at, posts.updated_at, posts.user_id, posts.title, posts.likes FROM posts WHERE (posts.likes, posts.id) < (?, ?) ORDER BY posts.likes DESC, posts.id DESC LIMIT ? OFFSET ?;
