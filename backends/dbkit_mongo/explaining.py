@@ -26,16 +26,7 @@ def command_of(plan: AnyPlan, binds: tuple[Any, ...]) -> dict[str, Any]:
     name = plan.entity.stored
     if not isinstance(plan, FindPlan) or plan.is_pipeline:
         return {"aggregate": name, "pipeline": plan.fill(binds), "cursor": {}}
-    command: dict[str, Any] = {"find": name, "filter": plan.fill(binds)}
-    if plan.sort:
-        command["sort"] = dict(plan.sort)
-    if plan.projection:
-        command["projection"] = plan.projection
-    if plan.limit is not None:
-        command["limit"] = binds[plan.limit] + (plan.page is not None)
-    if plan.offset is not None:
-        command["skip"] = binds[plan.offset]
-    return command
+    return plan.command(binds)
 
 
 def plan_of(plan: AnyPlan, raw: Mapping[str, Any]) -> Plan:

@@ -22,6 +22,7 @@ from dbkit.spec import Aggregate, EntitySpec, GroupKey, GroupSpec
 from dbkit.values import Kind, ValueType, exact_average, explain_validation
 
 from .compile import Figure, Level, Stage, condition, match_stages, wide
+from .errors import Doing
 from .rows import Codec
 from .templates import Fill, Hole, compile_template, text_of
 
@@ -39,6 +40,7 @@ class GroupPlan:
     group: GroupSpec
     collections: tuple[str, ...]
     text: str
+    doing: Doing
     fill: Fill
     rows: Callable[[list[Document]], list[Document]]
     """Makes of each document a mapping by the result's field names."""
@@ -122,11 +124,13 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
         stages += [*having, *joins, *end]
     else:
         stages += [*having, *end, *joins]
+    text = text_of({"aggregate": entity.stored, "pipeline": stages})
     return GroupPlan(
         entity=entity,
         group=group,
         collections=tuple(level.collections),
-        text=text_of({"aggregate": entity.stored, "pipeline": stages}),
+        text=text,
+        doing=Doing(text, entity),
         fill=compile_template(stages),
         rows=_rows(values),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from dbkit.errors import StoredDataInvalid
 from dbkit.options import MAX_ROWS_UNASKED
 from dbkit.query import Compare, Count, Exists, Filter, Find, Order, Path, Slot, seek
 from dbkit.spec import EntitySpec, FieldSpec, Output, ReadSpec
-from dbkit.values import explain_validation
+from dbkit.values import Kind, ValueType, explain_validation
 
 from .compile import (
     JOINED,
@@ -28,10 +29,11 @@ from .compile import (
     split,
 )
 from .errors import Doing
-from .rows import Codec, key_of
+from .rows import CODEC_OPTIONS, WITHOUT_ZONE, Codec, key_of
 from .templates import Fill, Hole, compile_template, text_of
 
 __all__ = [
+    "ALL_AT_ONCE",
     "FindPlan",
     "Shape",
     "compile_count",
@@ -39,20 +41,31 @@ __all__ = [
     "compile_find",
     "compile_get",
     "decisive",
+    "find_options",
     "shape_of",
 ]
 
 Document = dict[str, Any]
 
+FIRST_BATCH = 101
+"""https://www.mongodb.com/docs/manual/tutorial/iterate-a-cursor/#cursor-batches"""
+ALL_AT_ONCE = {"batchSize": 100_000}
+"""A pipeline's, whose documents are bounded by what asks for them: as many as one reply holds."""
 
 # -- from documents to instances -----------------------------------------------------------------------------------------
 
 
 class Shape:
-    """How the documents of one read become instances: by one validator, built once."""
+    """How the documents of one read become instances: by one validator, built once.
+
+    Attributes:
+        codec_options: what the driver decodes the documents by.
+    """
 
     def __init__(self, read: ReadSpec, codec: Codec) -> None:
         self.read = read
+        self._zone = _zone_of(read)
+        self.codec_options = CODEC_OPTIONS if self._zone is None else WITHOUT_ZONE
         keys: dict[int, str] = {}
         _gather_keys(read, keys)
         self._validator: SchemaValidator = read.validator(codec.decoders, lambda output: keys[id(output)])
@@ -69,6 +82,8 @@ class Shape:
         if self._is_unlimited:
             for document in documents:
                 _check_relations(document, self.read)
+        if self._zone is not None:
+            self._zone(documents)
         try:
             made: list[Any] = self._validator.validate_python(documents)
         except ValidationError as error:
@@ -88,6 +103,58 @@ class Shape:
             field=field,
             hint="another program wrote it, or the entity was changed without its data",
         )
+
+
+def _zone_of(read: ReadSpec) -> Callable[[list[Document]], None] | None:
+    """Return what gives the datetimes of documents their zone; None where the driver has to.
+
+    The driver's decoder takes a microsecond for each zone that it sets, which is a quarter of a page of 50; `combine` takes
+    a tenth of that. It is worth the trouble where datetimes stand as columns; inside nested values they are the driver's.
+    """
+    if any(_is_nested(output.path.type) for output in _all_outputs(read)):
+        return None
+    loops = _zone_source(read, "documents", 1)
+    if not loops:
+        return None
+    source = "\n".join(["def zone(documents):", *loops])
+    names: dict[str, Any] = {"datetime": datetime, "combine": datetime.combine, "UTC": UTC}
+    # Of our own keys, as literals.
+    exec(compile(source, "<dbkit_mongo zone>", "exec"), names)  # noqa: S102
+    zone: Callable[[list[Document]], None] = names["zone"]
+    return zone
+
+
+def _is_nested(type: ValueType) -> bool:
+    return type.kind in {Kind.MODEL, Kind.LIST, Kind.DICT, Kind.JSON}
+
+
+def _all_outputs(read: ReadSpec) -> Iterator[Output]:
+    for output in read.outputs:
+        if output.parent is None:
+            yield output
+        else:
+            yield from _all_outputs(output.parent)
+    for relation in read.relations:
+        yield from _all_outputs(relation.read)
+
+
+def _zone_source(read: ReadSpec, documents: str, depth: int) -> list[str]:
+    indent, name = "    " * depth, f"d{depth}"
+    inner: list[str] = []
+    for position, output in enumerate(read.outputs):
+        key = output_key(read, position)
+        if output.parent is not None:
+            inside = _zone_source(output.parent, "(p,)", depth + 2)
+            if inside:
+                inner += [f"{indent}    if (p := {name}.get({key!r})) is not None:", *inside]
+        elif output.path.type.kind is Kind.DATETIME:
+            inner += [
+                f"{indent}    if (v := {name}.get({key!r})).__class__ is datetime:",
+                f"{indent}        {name}[{key!r}] = combine(v, v.time(), UTC)",
+            ]
+    for relation in read.relations:
+        inner += _zone_source(relation.read, f"{name}[{relation.name!r}]", depth + 1)
+    return [f"{indent}for {name} in {documents}:", *inner] if inner else []
 
 
 def is_plain(read: ReadSpec) -> bool:
@@ -176,7 +243,7 @@ def _places(order: Iterable[Order], level: Level) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FindPlan:
-    """A read of documents: a `find` where *sort* is said apart, else a pipeline."""
+    """A read of documents: a `find`, or a pipeline."""
 
     entity: EntitySpec
     collections: tuple[str, ...]
@@ -186,8 +253,8 @@ class FindPlan:
     is_pipeline: bool
     fill: Fill
     """Builds the filter, or the pipeline."""
-    sort: list[tuple[str, int]] | None
-    projection: dict[str, int] | None
+    rest: Document
+    """What each command of a find has beside the filter: order and projection."""
     limit: int | None
     """Which bind is the limit of a find."""
     offset: int | None
@@ -196,13 +263,34 @@ class FindPlan:
     shape: Shape
     last: tuple[Callable[[Document], Any], ...]
     """With *page*: each sort key's value of a document."""
-    total: Fill | None
-    """With *page*: the pipeline that counts all that the filter takes."""
 
-    @property
-    def reads_many(self) -> bool:
-        """Whether several commands or collections must be of one instant."""
-        return len(self.collections) > 1 or self.total is not None
+    def command(self, binds: tuple[Any, ...]) -> Document:
+        """Return the command of a find, the driver's to change."""
+        command: Document = {"find": self.entity.stored, "filter": self.fill(binds), **self.rest}
+        if self.limit is not None:
+            limit: int = binds[self.limit] + (self.page is not None)
+            command["limit"] = limit
+            if limit == 1:
+                command["singleBatch"] = True
+            elif limit > FIRST_BATCH:
+                # One more than the limit, so that no cursor stays open.
+                command["batchSize"] = limit + 1
+        if self.offset is not None:
+            command["skip"] = binds[self.offset]
+        return command
+
+
+_OPTIONS = {key: key for key in ("filter", "projection", "sort", "limit", "skip")} | {
+    "batchSize": "batch_size"
+}
+
+
+def find_options(command: Document) -> Document:
+    """Return a find's command as the arguments of PyMongo's `find`."""
+    options = {_OPTIONS[key]: value for key, value in command.items() if key in _OPTIONS}
+    if "sort" in options:
+        options["sort"] = list(options["sort"].items())
+    return options
 
 
 def shape_of(read: ReadSpec, codec: Codec, known: dict[int, Shape]) -> Shape:
@@ -223,20 +311,22 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
     is_find = not joined and is_plain(read) and not any(o.path.references for o in order)
     limit = query.limit.index if isinstance(query.limit, Slot) else None
     offset = query.offset.index if isinstance(query.offset, Slot) else None
-    sort: list[tuple[str, int]] | None = None
-    projection: dict[str, int] | None = None
+    rest: Document = {}
     if is_find:
         where = all_conditions(_own_conditions(own, order, after, level))
-        is_sorted = after is not None or not _is_one(entity, own)
-        sort = (list(_places(order, level).items()) or None) if is_sorted else None
+        is_one = after is None and _is_one(entity, own)
+        sort = {} if is_one else _places(order, level)
         tree: Any = where
         places = [level.place(o.path) for o in query.order]
+        if sort:
+            rest["sort"] = sort
         if not read.is_entity:
             keys = [output_key(read, i) for i in range(len(read.outputs))]
-            projection = dict.fromkeys([*keys, *(places if query.page else ())], 1)
-            projection.setdefault("_id", 0)
-        command: dict[str, Any] = {"find": entity.stored, "filter": tree, "sort": dict(sort or ())}
-        command |= {"projection": projection} if projection else {}
+            rest["projection"] = dict.fromkeys([*keys, *(places if query.page else ())], 1)
+            rest["projection"].setdefault("_id", 0)
+        if is_one and limit is None:
+            rest |= {"limit": 1, "singleBatch": True}
+        command: Document = {"find": entity.stored, "filter": tree, **rest}
         command |= {"limit": "?"} if limit is not None else {}
         command |= {"skip": "?"} if offset is not None else {}
     else:
@@ -253,9 +343,7 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
             places.append(name)
         tree = [*stages, *level.take(), {"$project": project}]
         command = {"aggregate": entity.stored, "pipeline": tree}
-    text, total = text_of(command), None
-    if query.total:
-        total = compile_template([*match_stages(query.where, Level(codec, level.collections)), _COUNT])
+    text = text_of(command)
     return FindPlan(
         entity=entity,
         collections=tuple(level.collections),
@@ -263,8 +351,7 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
         doing=Doing(text, entity),
         is_pipeline=not is_find,
         fill=compile_template(tree),
-        sort=sort,
-        projection=projection,
+        rest=rest,
         limit=limit,
         offset=offset,
         page=limit if query.page else None,
@@ -272,7 +359,6 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
         last=tuple(_getter(p, o.path, codec) for p, o in zip(places, query.order, strict=True))
         if query.page
         else (),
-        total=total,
     )
 
 
@@ -370,7 +456,8 @@ def _parent(output: Output, level: Level) -> str:
 
 def _getter(place: str, path: Path, codec: Codec) -> Callable[[Document], Any]:
     """Return what reads the sort key at *place* of a document, as a canonical value."""
-    steps, decode = place.split("."), codec.decoder(path.type)
+    steps = place.split(".")
+    decode = _in_utc if path.type.kind is Kind.DATETIME else codec.decoder(path.type)
 
     def get(document: Document) -> Any:
         value: Any = document
@@ -379,6 +466,10 @@ def _getter(place: str, path: Path, codec: Codec) -> Callable[[Document], Any]:
         return value if value is None or decode is None else decode(value)
 
     return get
+
+
+def _in_utc(value: Any) -> Any:
+    return datetime.combine(value, value.time(), UTC) if isinstance(value, datetime) else value
 
 
 # -- counting ------------------------------------------------------------------------------------------------------------
@@ -393,6 +484,7 @@ class PipelinePlan:
     entity: EntitySpec
     collections: tuple[str, ...]
     text: str
+    doing: Doing
     fill: Fill
 
 
@@ -410,4 +502,5 @@ def _pipeline(query: Count | Exists, codec: Codec, end: list[Stage]) -> Pipeline
     level = Level(codec, {query.entity.stored: None})
     tree = [*match_stages(query.where, level), *end]
     text = text_of({"aggregate": query.entity.stored, "pipeline": tree})
-    return PipelinePlan(query.entity, tuple(level.collections), text, compile_template(tree))
+    doing = Doing(text, query.entity)
+    return PipelinePlan(query.entity, tuple(level.collections), text, doing, compile_template(tree))

@@ -30,11 +30,22 @@ from dbkit.values import Kind, ValueType
 
 from .templates import Fill, Hole, compile_template
 
-__all__ = ["CODEC_OPTIONS", "MONGODB", "MONGOMOCK", "Codec", "key_of", "plain_json", "row_template"]
+__all__ = [
+    "CODEC_OPTIONS",
+    "MONGODB",
+    "MONGOMOCK",
+    "WITHOUT_ZONE",
+    "Codec",
+    "key_of",
+    "plain_json",
+    "row_template",
+]
 
 Convert = Callable[[Any], Any]
 
 CODEC_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
+WITHOUT_ZONE: CodecOptions[dict[str, Any]] = CodecOptions()
+"""Datetimes are UTC and do not say so: for who gives them their zone."""
 
 _EPOCH_DAYS = date(1970, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)

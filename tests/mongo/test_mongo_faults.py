@@ -9,8 +9,21 @@ from uuid import uuid4
 import pymongo
 import pytest
 
-from dbkit import Conflict, Database, OutcomeUnknown, Unavailable, connect, errors
+from dbkit import (
+    Conflict,
+    Database,
+    Group,
+    Mapped,
+    OutcomeUnknown,
+    Unavailable,
+    connect,
+    count,
+    errors,
+    key,
+)
+from dbkit.statement import Statement
 from dbkit.testing.servers import Server
+from dbkit_mongo import reads
 from tests.mongo.entities import Plain, Post, User
 
 Fail = Callable[..., None]
@@ -156,3 +169,32 @@ def test_an_error_in_a_verb_of_several_commands_leaves_nothing(db: Database) -> 
     with pytest.raises(errors.ReferenceViolation):
         db.store(Post).create_many(rows)
     assert db.store(Post).count() == 0
+
+
+def test_who_wants_no_second_read_gets_none(mongo_url: str, fail: Fail) -> None:
+    with connect(f"{mongo_url}&retryReads=false", entities=[Plain]) as db:
+        db.create_schema()
+        fail("find", closeConnection=True)
+        with pytest.raises(Unavailable):
+            db.store(Plain).get("a")
+        assert db.store(Plain).get("a") is None
+
+
+class PlainByN(Group[Plain]):
+    n: Mapped[int] = key(Plain.n)
+    rows: Mapped[int] = count()
+
+
+def test_what_one_reply_does_not_hold_is_read_whole(plain: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    plains = plain.store(Plain)
+    plains.create_many(Plain(id=f"{n:03}", n=n) for n in range(150))
+    # The server's own first batch of 101, and one of 7: as where 16 MB are full.
+    monkeypatch.setattr(reads, "FIRST_BATCH", 1_000)
+    monkeypatch.setitem(reads.ALL_AT_ONCE, "batchSize", 7)
+    told: list[Statement] = []
+    plains.count()
+    plain.on_statement(told.append)
+    assert [p.n for p in plains.find(order_by=Plain.id, limit=150)] == list(range(150))
+    assert [g.n for g in plains.group(PlainByN, order_by=PlainByN.n)] == list(range(150))
+    # Each was asked for twice.
+    assert [s.text.split('"')[1] for s in told] == ["find", "find", "aggregate", "aggregate"]

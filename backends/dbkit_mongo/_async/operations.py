@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from pymongo.errors import NotPrimaryError
-
 from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
-from dbkit.errors import Conflict, DbkitError, DuplicateKey, Unavailable
+from dbkit.errors import Conflict, DbkitError, DuplicateKey
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
 
 from ..errors import WAITS, Doing, declared_names
 from ..writes import (
+    Choice,
     DeletePlan,
-    InsertPlan,
     UpdatePlan,
     UpsertPlan,
     assigned,
@@ -99,22 +97,19 @@ class AsyncMongoOperations(AsyncMongoReads):
                     session=self.session,
                 )
             else:
-                await self._insert_alone(plan, document)
+                link = self.link
+                await link.call(
+                    plan.alone,
+                    link.driver.insert,
+                    link.database,
+                    plan.entity.stored,
+                    document,
+                    link.lock_wait_ms,
+                )
         except DuplicateKey as error:
             raise await settled(self, error, plan.entity, document, None) from error.__cause__
         if plan.parents:
             await refer(self, plan.entity, plan.parents, (row,))
-
-    async def _insert_alone(self, plan: InsertPlan, document: Document) -> None:
-        link = self.link
-        arguments = link.database, plan.entity.stored, document, link.lock_wait_ms
-        try:
-            await link.call(plan.alone, link.driver.insert, *arguments)
-        except Unavailable as error:
-            # What the driver would do by itself for its `insert_one`: nothing was written, and there is a new primary.
-            if not isinstance(error.__cause__, NotPrimaryError):
-                raise
-            await link.call(plan.alone, link.driver.insert, *arguments)
 
     async def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
@@ -141,9 +136,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             plan.choice.joined is not None or any(binds[bind] is not None for _, bind in plan.parents)
         ):
             return await self.atomically("update", lambda on: on.update(query))
-        if plan.choice.joined is not None and not await self._joined_ids(
-            plan.entity, plan.choice.joined(binds)
-        ):
+        if plan.choice.joined is not None and not await self._joined_ids(plan.choice, binds):
             raise await self._why_not(plan, query, is_joined=True)
         update = plan.update(binds)
         try:
@@ -185,11 +178,10 @@ class AsyncMongoOperations(AsyncMongoReads):
                 return out_of_range(entity.name, name)
         return Conflict(f"this {entity.name} was changed meanwhile")
 
-    async def _joined_ids(self, entity: EntitySpec, pipeline: list[Document]) -> list[Any]:
+    async def _joined_ids(self, choice: Choice, binds: tuple[Any, ...]) -> list[Any]:
         """Return the stored ids that a filter over several collections takes; over 10,000 is `TooLarge`."""
-        most: Document = {"$limit": MAX_ROWS_TOUCHED + 1}
-        text = f'{{"aggregate": "{entity.stored}", "pipeline": "the ids that the filter takes"}}'
-        found = await self._aggregate(entity, text, [*pipeline, most], is_joined=True)
+        assert choice.joined is not None
+        found = await self._aggregate(choice.joining, choice.joined(binds), is_joined=True)
         _check_touched(len(found))
         return [row["_id"] for row in found]
 
@@ -203,10 +195,10 @@ class AsyncMongoOperations(AsyncMongoReads):
         collection = self.link.collection(entity.stored)
         within = plan.within(binds)
         if plan.choice.joined is not None:
-            ids = await self._joined_ids(entity, plan.choice.joined(binds))
+            ids = await self._joined_ids(plan.choice, binds)
             wanted, within = len(ids), {"$and": [{"_id": {"$in": ids}}, within]}
         else:
-            wanted = await self._count_touched(entity, plan.choice.own(binds))
+            wanted = await self._count_touched(entity, plan.choice, plan.choice.own(binds))
         if not wanted:
             return 0
         update = plan.update(binds)
@@ -225,9 +217,9 @@ class AsyncMongoOperations(AsyncMongoReads):
         await refer(self, plan.entity, plan.parents, (binds,))
         return wanted
 
-    async def _count_touched(self, entity: EntitySpec, filter: Document) -> int:
+    async def _count_touched(self, entity: EntitySpec, choice: Choice, filter: Document) -> int:
         touched: int = await self.link.call(
-            Doing(f'{{"count": "{entity.stored}", "limit": {MAX_ROWS_TOUCHED + 1}}}', entity),
+            choice.counting,
             self.link.collection(entity.stored).count_documents,
             filter,
             limit=MAX_ROWS_TOUCHED + 1,
@@ -288,9 +280,9 @@ class AsyncMongoOperations(AsyncMongoReads):
         if document is None:
             # MongoDB always gives the document here. SecantusDB has written it, and gives none when several upsert the
             # same key at once.
-            reading = Doing(plan.text, plan.entity)
+            finding = Doing(f'{{"find": "{plan.entity.stored}", "limit": 1}}', plan.entity)
             document = await self.link.call(
-                reading, collection.find_one, plan.filter(row), session=self.session
+                finding, collection.find_one, plan.filter(row), session=self.session
             )
         if document is None:
             raise Conflict(f"this {plan.entity.name} was deleted meanwhile")
@@ -316,7 +308,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             was_there: bool = await self.atomically("delete", lambda on: on.delete(query))
             return was_there
         if plan.choice.joined is not None:
-            ids = await self._joined_ids(entity, plan.choice.joined(query.binds))
+            ids = await self._joined_ids(plan.choice, query.binds)
         else:
             found = await self._first(entity, plan.choice.own(query.binds))
             ids = [] if found is None else [found["_id"]]
@@ -332,7 +324,7 @@ class AsyncMongoOperations(AsyncMongoReads):
         plan = await self._delete_plan(query)
         link, entity = self.link, plan.entity
         if plan.choice.joined is not None:
-            ids = await self._joined_ids(entity, plan.choice.joined(query.binds))
+            ids = await self._joined_ids(plan.choice, query.binds)
         elif link.schema.children(entity):
             found = await link.call(
                 Doing(f'{{"find": "{entity.stored}", "projection": {{"_id": 1}}}}', entity),
@@ -348,7 +340,7 @@ class AsyncMongoOperations(AsyncMongoReads):
             ids = [row["_id"] for row in found]
         else:
             filter = plan.choice.own(query.binds)
-            touched = await self._count_touched(entity, filter)
+            touched = await self._count_touched(entity, plan.choice, filter)
             if touched:
                 await link.call(
                     self.writing(plan.text, entity),

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from bson.codec_options import CodecOptions
+
 from dbkit.page import PageRows
-from dbkit.query import Count, Exists, Find, GroupBy, Reading
+from dbkit.query import Count, Exists, Find, Get, GroupBy, Reading
 from dbkit.spec import EntitySpec, ReadSpec
 from dbkit.statement import Plan
 
 from ..errors import Doing
 from ..explaining import command_of, plan_of
 from ..groups import GroupPlan, compile_group
-from ..reads import FindPlan, PipelinePlan, compile_count, compile_exists, compile_find, compile_get
+from ..reads import (
+    ALL_AT_ONCE,
+    FindPlan,
+    PipelinePlan,
+    compile_count,
+    compile_exists,
+    compile_find,
+    compile_get,
+    find_options,
+)
+from ..rows import CODEC_OPTIONS
 from .link import AsyncLink
 from .sessions import begin_transaction, rollback, start_snapshot
 
@@ -23,6 +36,8 @@ __all__ = ["AsyncMongoReads"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Document = dict[str, Any]
+
+SNAPSHOT = {"level": "snapshot"}
 
 
 class AsyncReadWork(Protocol[T_co]):
@@ -70,22 +85,17 @@ class AsyncMongoReads:
         link = self.link
         plan = link.gets.get(read.token)
         if plan is None:
-            plan = compile_get(read, link.codec, link.shapes)
-            link.compilations += 1
-            await link.ensure(*plan.collections)
-            link.gets[read.token] = plan
-        if plan.is_pipeline:
-            found = await self._documents(plan, (id,))
-        else:
-            one = await link.call(
-                plan.doing,
-                link.collection(plan.entity.stored).find_one,
-                plan.fill((id,)),
-                plan.projection,
-                session=self.session,
-            )
-            found = [] if one is None else [one]
+            plan = await self._get_plan(read)
+        found = await self._documents(plan, (id,))
         return plan.shape.instances(found)[0] if found else None
+
+    async def _get_plan(self, read: ReadSpec) -> FindPlan:
+        link = self.link
+        plan = compile_get(read, link.codec, link.shapes)
+        link.compilations += 1
+        await link.ensure(*plan.collections)
+        link.gets[read.token] = plan
+        return plan
 
     async def find(self, query: Find) -> list[Any]:
         plan: FindPlan = self.link.plans.get(query.shape) or await self._find_plan(query)
@@ -94,10 +104,10 @@ class AsyncMongoReads:
     async def page(self, query: Find) -> PageRows:
         plan: FindPlan = self.link.plans.get(query.shape) or await self._find_plan(query)
         total: int | None = None
-        if plan.total is None:
+        if not query.total:
             documents = await self._documents(plan, query.binds)
         else:
-            documents, total = await self.at_one_instant("page", lambda on: on._with_total(plan, query.binds))
+            documents, total = await self.at_one_instant("page", lambda on: on._with_total(plan, query))
         assert plan.page is not None
         limit, last = query.binds[plan.page], None
         if len(documents) > limit:
@@ -105,11 +115,9 @@ class AsyncMongoReads:
             last = tuple([get(documents[-1]) for get in plan.last])
         return PageRows(plan.shape.instances(documents), last, total)
 
-    async def _with_total(self, plan: FindPlan, binds: tuple[Any, ...]) -> tuple[list[Document], int]:
-        assert plan.total is not None
-        documents = await self._documents(plan, binds)
-        counted = await self._aggregate(plan.entity, plan.text, plan.total(binds), is_joined=False)
-        return documents, counted[0]["n"] if counted else 0
+    async def _with_total(self, plan: FindPlan, query: Find) -> tuple[list[Document], int]:
+        documents = await self._documents(plan, query.binds)
+        return documents, await self.count(Count(query.entity, query.where))
 
     async def _find_plan(self, query: Find) -> FindPlan:
         return await self.link.compile(query, compile_find, _collections, self.link.shapes)
@@ -118,39 +126,46 @@ class AsyncMongoReads:
         link = self.link
         if plan.is_pipeline:
             joined = len(plan.collections) > 1
-            return await self._aggregate(plan.entity, plan.text, plan.fill(binds), is_joined=joined)
+            return await self._aggregate(
+                plan.doing, plan.fill(binds), is_joined=joined, codec=plan.shape.codec_options
+            )
+        command = plan.command(binds)
+        if self.session is None:
+            codec = plan.shape.codec_options
+            found = await link.call(plan.doing, link.driver.read, link.database, command, codec)
+            if found is not None:
+                return found
         on = link.collection(plan.entity.stored)
-        options: Document = {}
-        if plan.sort is not None:
-            options["sort"] = plan.sort
-        if plan.offset is not None:
-            options["skip"] = binds[plan.offset]
-        if self.session is not None:
-            options["session"] = self.session
-        if plan.limit is not None:
-            limit = binds[plan.limit] + (plan.page is not None)
-            if limit == 1:
-                one = await link.call(plan.doing, on.find_one, plan.fill(binds), plan.projection, **options)
-                return [] if one is None else [one]
-            options["limit"] = limit
-            if limit > 100:
-                # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
-                options["batch_size"] = limit + 1
-        return await link.call(plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options)
+        return await link.call(
+            plan.doing, link.driver.find, on, **find_options(command), session=self.session
+        )
 
     async def _aggregate(
-        self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool
+        self,
+        doing: Doing,
+        pipeline: list[Document],
+        *,
+        is_joined: bool,
+        codec: CodecOptions[Any] = CODEC_OPTIONS,
     ) -> list[Document]:
-        link = self.link
+        link, entity = self.link, doing.entity
+        assert entity is not None
         if is_joined and self.session is None and not link.joins_at_one_instant:
             link.features.require("views", backend=link.name, operation="find", entity=entity.name)
             link.features.require("snapshot_reads", backend=link.name, operation="find", entity=entity.name)
             if link.quirks.snapshots_need_transactions:
                 return await self.at_one_instant(
-                    "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
+                    "find", lambda on: on._aggregate(doing, pipeline, is_joined=True)
                 )
+        if self.session is None:
+            command: Document = {"aggregate": entity.stored, "pipeline": pipeline, "cursor": ALL_AT_ONCE}
+            if link.features.snapshot_reads:
+                command["readConcern"] = SNAPSHOT
+            found = await link.call(doing, link.driver.read, link.database, command, codec)
+            if found is not None:
+                return found
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return await link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
+        return await link.call(doing, link.driver.aggregate, on, pipeline, session=self.session)
 
     async def count(self, query: Count) -> int:
         found = await self._pipeline(query, compile_count)
@@ -164,7 +179,7 @@ class AsyncMongoReads:
         if plan is None:
             plan = await self.link.compile(query, make, _collections)
         joined = len(plan.collections) > 1
-        return await self._aggregate(plan.entity, plan.text, plan.fill(query.binds), is_joined=joined)
+        return await self._aggregate(plan.doing, plan.fill(query.binds), is_joined=joined)
 
     async def counts(self, entities: Sequence[EntitySpec]) -> list[int]:
         link = self.link
@@ -183,7 +198,7 @@ class AsyncMongoReads:
                 [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
             )
         text = f'{{"aggregate": "{entities[0].stored}", "pipeline": [count, $unionWith …]}}'
-        found = await self._aggregate(entities[0], text, stages, is_joined=len(entities) > 1)
+        found = await self._aggregate(Doing(text, entities[0]), stages, is_joined=len(entities) > 1)
         counted = {row["_id"]: row["n"] for row in found}
         return [counted.get(position, 0) for position in range(len(entities))]
 
@@ -194,7 +209,7 @@ class AsyncMongoReads:
             link.features.require("groups", backend=link.name, operation="group", entity=query.entity.name)
             plan = await link.compile(query, compile_group, _collections)
         joined = len(plan.collections) > 1
-        rows = await self._aggregate(plan.entity, plan.text, plan.fill(query.binds), is_joined=joined)
+        rows = await self._aggregate(plan.doing, plan.fill(query.binds), is_joined=joined)
         return plan.instances(rows)
 
     async def _first(self, entity: EntitySpec, filter: Document) -> Document | None:
@@ -212,19 +227,23 @@ class AsyncMongoReads:
     async def explain(self, query: Reading) -> Plan:
         link = self.link
         link.features.require("query_plans", backend=link.name, operation="explain", entity=query.entity.name)
-        plan: Any = link.plan(query)
-        if plan is None:
-            if isinstance(query, Find):
-                plan = await self._find_plan(query)
-            elif isinstance(query, GroupBy):
-                plan = await link.compile(query, compile_group, _collections)
-            else:
-                make = compile_count if isinstance(query, Count) else compile_exists
-                plan = await link.compile(query, make, _collections)
+        plan: Any
+        if isinstance(query, Get):
+            plan = link.gets.get(query.read.token) or await self._get_plan(query.read)
+        elif isinstance(query, Find):
+            plan = link.plan(query) or await self._find_plan(query)
+        elif isinstance(query, GroupBy):
+            plan = link.plan(query) or await link.compile(query, compile_group, _collections)
+        else:
+            make = compile_count if isinstance(query, Count) else compile_exists
+            plan = link.plan(query) or await link.compile(query, make, _collections)
         command = {"explain": command_of(plan, query.binds), "verbosity": "executionStats"}
+        doing = Doing(f'{{"explain": {plan.text}, "verbosity": "executionStats"}}', query.entity)
         # Not in the session: a transaction refuses to explain.
-        raw = await link.call(Doing(plan.text, query.entity), link.driver.command, link.database, command)
-        return plan_of(plan, raw)
+        made = plan_of(plan, await link.call(doing, link.driver.command, link.database, command))
+        if isinstance(query, Find) and query.total:
+            return replace(made, further=(await self.explain(Count(query.entity, query.where)),))
+        return made
 
     @asynccontextmanager
     async def native(self) -> AsyncGenerator[Any]:

@@ -6,18 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from pymongo.errors import NotPrimaryError
-
 from dbkit.answers import condition_failed, no_row, out_of_range, too_many_rows
-from dbkit.errors import Conflict, DbkitError, DuplicateKey, Unavailable
+from dbkit.errors import Conflict, DbkitError, DuplicateKey
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
 
 from ..errors import WAITS, Doing, declared_names
 from ..writes import (
+    Choice,
     DeletePlan,
-    InsertPlan,
     UpdatePlan,
     UpsertPlan,
     assigned,
@@ -100,22 +98,19 @@ class MongoOperations(MongoReads):
                     session=self.session,
                 )
             else:
-                self._insert_alone(plan, document)
+                link = self.link
+                link.call(
+                    plan.alone,
+                    link.driver.insert,
+                    link.database,
+                    plan.entity.stored,
+                    document,
+                    link.lock_wait_ms,
+                )
         except DuplicateKey as error:
             raise settled(self, error, plan.entity, document, None) from error.__cause__
         if plan.parents:
             refer(self, plan.entity, plan.parents, (row,))
-
-    def _insert_alone(self, plan: InsertPlan, document: Document) -> None:
-        link = self.link
-        arguments = link.database, plan.entity.stored, document, link.lock_wait_ms
-        try:
-            link.call(plan.alone, link.driver.insert, *arguments)
-        except Unavailable as error:
-            # What the driver would do by itself for its `insert_one`: nothing was written, and there is a new primary.
-            if not isinstance(error.__cause__, NotPrimaryError):
-                raise
-            link.call(plan.alone, link.driver.insert, *arguments)
 
     def insert_many(self, entity: EntitySpec, rows: Sequence[tuple[Any, ...]]) -> int:
         if not rows:
@@ -142,9 +137,7 @@ class MongoOperations(MongoReads):
             plan.choice.joined is not None or any(binds[bind] is not None for _, bind in plan.parents)
         ):
             return self.atomically("update", lambda on: on.update(query))
-        if plan.choice.joined is not None and not self._joined_ids(
-            plan.entity, plan.choice.joined(binds)
-        ):
+        if plan.choice.joined is not None and not self._joined_ids(plan.choice, binds):
             raise self._why_not(plan, query, is_joined=True)
         update = plan.update(binds)
         try:
@@ -186,11 +179,10 @@ class MongoOperations(MongoReads):
                 return out_of_range(entity.name, name)
         return Conflict(f"this {entity.name} was changed meanwhile")
 
-    def _joined_ids(self, entity: EntitySpec, pipeline: list[Document]) -> list[Any]:
+    def _joined_ids(self, choice: Choice, binds: tuple[Any, ...]) -> list[Any]:
         """Return the stored ids that a filter over several collections takes; over 10,000 is `TooLarge`."""
-        most: Document = {"$limit": MAX_ROWS_TOUCHED + 1}
-        text = f'{{"aggregate": "{entity.stored}", "pipeline": "the ids that the filter takes"}}'
-        found = self._aggregate(entity, text, [*pipeline, most], is_joined=True)
+        assert choice.joined is not None
+        found = self._aggregate(choice.joining, choice.joined(binds), is_joined=True)
         _check_touched(len(found))
         return [row["_id"] for row in found]
 
@@ -204,10 +196,10 @@ class MongoOperations(MongoReads):
         collection = self.link.collection(entity.stored)
         within = plan.within(binds)
         if plan.choice.joined is not None:
-            ids = self._joined_ids(entity, plan.choice.joined(binds))
+            ids = self._joined_ids(plan.choice, binds)
             wanted, within = len(ids), {"$and": [{"_id": {"$in": ids}}, within]}
         else:
-            wanted = self._count_touched(entity, plan.choice.own(binds))
+            wanted = self._count_touched(entity, plan.choice, plan.choice.own(binds))
         if not wanted:
             return 0
         update = plan.update(binds)
@@ -226,9 +218,9 @@ class MongoOperations(MongoReads):
         refer(self, plan.entity, plan.parents, (binds,))
         return wanted
 
-    def _count_touched(self, entity: EntitySpec, filter: Document) -> int:
+    def _count_touched(self, entity: EntitySpec, choice: Choice, filter: Document) -> int:
         touched: int = self.link.call(
-            Doing(f'{{"count": "{entity.stored}", "limit": {MAX_ROWS_TOUCHED + 1}}}', entity),
+            choice.counting,
             self.link.collection(entity.stored).count_documents,
             filter,
             limit=MAX_ROWS_TOUCHED + 1,
@@ -289,9 +281,9 @@ class MongoOperations(MongoReads):
         if document is None:
             # MongoDB always gives the document here. SecantusDB has written it, and gives none when several upsert the
             # same key at once.
-            reading = Doing(plan.text, plan.entity)
+            finding = Doing(f'{{"find": "{plan.entity.stored}", "limit": 1}}', plan.entity)
             document = self.link.call(
-                reading, collection.find_one, plan.filter(row), session=self.session
+                finding, collection.find_one, plan.filter(row), session=self.session
             )
         if document is None:
             raise Conflict(f"this {plan.entity.name} was deleted meanwhile")
@@ -317,7 +309,7 @@ class MongoOperations(MongoReads):
             was_there: bool = self.atomically("delete", lambda on: on.delete(query))
             return was_there
         if plan.choice.joined is not None:
-            ids = self._joined_ids(entity, plan.choice.joined(query.binds))
+            ids = self._joined_ids(plan.choice, query.binds)
         else:
             found = self._first(entity, plan.choice.own(query.binds))
             ids = [] if found is None else [found["_id"]]
@@ -333,7 +325,7 @@ class MongoOperations(MongoReads):
         plan = self._delete_plan(query)
         link, entity = self.link, plan.entity
         if plan.choice.joined is not None:
-            ids = self._joined_ids(entity, plan.choice.joined(query.binds))
+            ids = self._joined_ids(plan.choice, query.binds)
         elif link.schema.children(entity):
             found = link.call(
                 Doing(f'{{"find": "{entity.stored}", "projection": {{"_id": 1}}}}', entity),
@@ -349,7 +341,7 @@ class MongoOperations(MongoReads):
             ids = [row["_id"] for row in found]
         else:
             filter = plan.choice.own(query.binds)
-            touched = self._count_touched(entity, filter)
+            touched = self._count_touched(entity, plan.choice, filter)
             if touched:
                 link.call(
                     self.writing(plan.text, entity),

@@ -5,17 +5,30 @@ from __future__ import annotations
 
 from collections.abc import Generator, Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from bson.codec_options import CodecOptions
+
 from dbkit.page import PageRows
-from dbkit.query import Count, Exists, Find, GroupBy, Reading
+from dbkit.query import Count, Exists, Find, Get, GroupBy, Reading
 from dbkit.spec import EntitySpec, ReadSpec
 from dbkit.statement import Plan
 
 from ..errors import Doing
 from ..explaining import command_of, plan_of
 from ..groups import GroupPlan, compile_group
-from ..reads import FindPlan, PipelinePlan, compile_count, compile_exists, compile_find, compile_get
+from ..reads import (
+    ALL_AT_ONCE,
+    FindPlan,
+    PipelinePlan,
+    compile_count,
+    compile_exists,
+    compile_find,
+    compile_get,
+    find_options,
+)
+from ..rows import CODEC_OPTIONS
 from .link import Link
 from .sessions import begin_transaction, rollback, start_snapshot
 
@@ -24,6 +37,8 @@ __all__ = ["MongoReads"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Document = dict[str, Any]
+
+SNAPSHOT = {"level": "snapshot"}
 
 
 class ReadWork(Protocol[T_co]):
@@ -71,22 +86,17 @@ class MongoReads:
         link = self.link
         plan = link.gets.get(read.token)
         if plan is None:
-            plan = compile_get(read, link.codec, link.shapes)
-            link.compilations += 1
-            link.ensure(*plan.collections)
-            link.gets[read.token] = plan
-        if plan.is_pipeline:
-            found = self._documents(plan, (id,))
-        else:
-            one = link.call(
-                plan.doing,
-                link.collection(plan.entity.stored).find_one,
-                plan.fill((id,)),
-                plan.projection,
-                session=self.session,
-            )
-            found = [] if one is None else [one]
+            plan = self._get_plan(read)
+        found = self._documents(plan, (id,))
         return plan.shape.instances(found)[0] if found else None
+
+    def _get_plan(self, read: ReadSpec) -> FindPlan:
+        link = self.link
+        plan = compile_get(read, link.codec, link.shapes)
+        link.compilations += 1
+        link.ensure(*plan.collections)
+        link.gets[read.token] = plan
+        return plan
 
     def find(self, query: Find) -> list[Any]:
         plan: FindPlan = self.link.plans.get(query.shape) or self._find_plan(query)
@@ -95,10 +105,10 @@ class MongoReads:
     def page(self, query: Find) -> PageRows:
         plan: FindPlan = self.link.plans.get(query.shape) or self._find_plan(query)
         total: int | None = None
-        if plan.total is None:
+        if not query.total:
             documents = self._documents(plan, query.binds)
         else:
-            documents, total = self.at_one_instant("page", lambda on: on._with_total(plan, query.binds))
+            documents, total = self.at_one_instant("page", lambda on: on._with_total(plan, query))
         assert plan.page is not None
         limit, last = query.binds[plan.page], None
         if len(documents) > limit:
@@ -106,11 +116,9 @@ class MongoReads:
             last = tuple([get(documents[-1]) for get in plan.last])
         return PageRows(plan.shape.instances(documents), last, total)
 
-    def _with_total(self, plan: FindPlan, binds: tuple[Any, ...]) -> tuple[list[Document], int]:
-        assert plan.total is not None
-        documents = self._documents(plan, binds)
-        counted = self._aggregate(plan.entity, plan.text, plan.total(binds), is_joined=False)
-        return documents, counted[0]["n"] if counted else 0
+    def _with_total(self, plan: FindPlan, query: Find) -> tuple[list[Document], int]:
+        documents = self._documents(plan, query.binds)
+        return documents, self.count(Count(query.entity, query.where))
 
     def _find_plan(self, query: Find) -> FindPlan:
         return self.link.compile(query, compile_find, _collections, self.link.shapes)
@@ -119,39 +127,46 @@ class MongoReads:
         link = self.link
         if plan.is_pipeline:
             joined = len(plan.collections) > 1
-            return self._aggregate(plan.entity, plan.text, plan.fill(binds), is_joined=joined)
+            return self._aggregate(
+                plan.doing, plan.fill(binds), is_joined=joined, codec=plan.shape.codec_options
+            )
+        command = plan.command(binds)
+        if self.session is None:
+            codec = plan.shape.codec_options
+            found = link.call(plan.doing, link.driver.read, link.database, command, codec)
+            if found is not None:
+                return found
         on = link.collection(plan.entity.stored)
-        options: Document = {}
-        if plan.sort is not None:
-            options["sort"] = plan.sort
-        if plan.offset is not None:
-            options["skip"] = binds[plan.offset]
-        if self.session is not None:
-            options["session"] = self.session
-        if plan.limit is not None:
-            limit = binds[plan.limit] + (plan.page is not None)
-            if limit == 1:
-                one = link.call(plan.doing, on.find_one, plan.fill(binds), plan.projection, **options)
-                return [] if one is None else [one]
-            options["limit"] = limit
-            if limit > 100:
-                # The first batch would hold 101 documents; one more than the limit, so that no cursor stays open.
-                options["batch_size"] = limit + 1
-        return link.call(plan.doing, link.driver.find, on, plan.fill(binds), plan.projection, **options)
+        return link.call(
+            plan.doing, link.driver.find, on, **find_options(command), session=self.session
+        )
 
     def _aggregate(
-        self, entity: EntitySpec, text: str, pipeline: list[Document], *, is_joined: bool
+        self,
+        doing: Doing,
+        pipeline: list[Document],
+        *,
+        is_joined: bool,
+        codec: CodecOptions[Any] = CODEC_OPTIONS,
     ) -> list[Document]:
-        link = self.link
+        link, entity = self.link, doing.entity
+        assert entity is not None
         if is_joined and self.session is None and not link.joins_at_one_instant:
             link.features.require("views", backend=link.name, operation="find", entity=entity.name)
             link.features.require("snapshot_reads", backend=link.name, operation="find", entity=entity.name)
             if link.quirks.snapshots_need_transactions:
                 return self.at_one_instant(
-                    "find", lambda on: on._aggregate(entity, text, pipeline, is_joined=True)
+                    "find", lambda on: on._aggregate(doing, pipeline, is_joined=True)
                 )
+        if self.session is None:
+            command: Document = {"aggregate": entity.stored, "pipeline": pipeline, "cursor": ALL_AT_ONCE}
+            if link.features.snapshot_reads:
+                command["readConcern"] = SNAPSHOT
+            found = link.call(doing, link.driver.read, link.database, command, codec)
+            if found is not None:
+                return found
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
-        return link.call(Doing(text, entity), link.driver.aggregate, on, pipeline, session=self.session)
+        return link.call(doing, link.driver.aggregate, on, pipeline, session=self.session)
 
     def count(self, query: Count) -> int:
         found = self._pipeline(query, compile_count)
@@ -165,7 +180,7 @@ class MongoReads:
         if plan is None:
             plan = self.link.compile(query, make, _collections)
         joined = len(plan.collections) > 1
-        return self._aggregate(plan.entity, plan.text, plan.fill(query.binds), is_joined=joined)
+        return self._aggregate(plan.doing, plan.fill(query.binds), is_joined=joined)
 
     def counts(self, entities: Sequence[EntitySpec]) -> list[int]:
         link = self.link
@@ -184,7 +199,7 @@ class MongoReads:
                 [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
             )
         text = f'{{"aggregate": "{entities[0].stored}", "pipeline": [count, $unionWith …]}}'
-        found = self._aggregate(entities[0], text, stages, is_joined=len(entities) > 1)
+        found = self._aggregate(Doing(text, entities[0]), stages, is_joined=len(entities) > 1)
         counted = {row["_id"]: row["n"] for row in found}
         return [counted.get(position, 0) for position in range(len(entities))]
 
@@ -195,7 +210,7 @@ class MongoReads:
             link.features.require("groups", backend=link.name, operation="group", entity=query.entity.name)
             plan = link.compile(query, compile_group, _collections)
         joined = len(plan.collections) > 1
-        rows = self._aggregate(plan.entity, plan.text, plan.fill(query.binds), is_joined=joined)
+        rows = self._aggregate(plan.doing, plan.fill(query.binds), is_joined=joined)
         return plan.instances(rows)
 
     def _first(self, entity: EntitySpec, filter: Document) -> Document | None:
@@ -213,19 +228,23 @@ class MongoReads:
     def explain(self, query: Reading) -> Plan:
         link = self.link
         link.features.require("query_plans", backend=link.name, operation="explain", entity=query.entity.name)
-        plan: Any = link.plan(query)
-        if plan is None:
-            if isinstance(query, Find):
-                plan = self._find_plan(query)
-            elif isinstance(query, GroupBy):
-                plan = link.compile(query, compile_group, _collections)
-            else:
-                make = compile_count if isinstance(query, Count) else compile_exists
-                plan = link.compile(query, make, _collections)
+        plan: Any
+        if isinstance(query, Get):
+            plan = link.gets.get(query.read.token) or self._get_plan(query.read)
+        elif isinstance(query, Find):
+            plan = link.plan(query) or self._find_plan(query)
+        elif isinstance(query, GroupBy):
+            plan = link.plan(query) or link.compile(query, compile_group, _collections)
+        else:
+            make = compile_count if isinstance(query, Count) else compile_exists
+            plan = link.plan(query) or link.compile(query, make, _collections)
         command = {"explain": command_of(plan, query.binds), "verbosity": "executionStats"}
+        doing = Doing(f'{{"explain": {plan.text}, "verbosity": "executionStats"}}', query.entity)
         # Not in the session: a transaction refuses to explain.
-        raw = link.call(Doing(plan.text, query.entity), link.driver.command, link.database, command)
-        return plan_of(plan, raw)
+        made = plan_of(plan, link.call(doing, link.driver.command, link.database, command))
+        if isinstance(query, Find) and query.total:
+            return replace(made, further=(self.explain(Count(query.entity, query.where)),))
+        return made
 
     @contextmanager
     def native(self) -> Generator[Any]:
