@@ -9,7 +9,7 @@ from typing import Any
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 
 from .checking import Column, Found, Index, Link, Misfit, Rules
-from .dialects import PostgresDialect
+from .dialects.postgresql import PostgresDialect
 
 __all__ = ["CATALOGUE", "RULES", "found_table"]
 

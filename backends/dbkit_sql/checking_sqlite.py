@@ -12,7 +12,7 @@ from typing import Any
 from dbkit.values import Kind, ValueType
 
 from .checking import Column, Found, Index, Link, Misfit, Rules
-from .dialects import SqliteDialect
+from .dialects.sqlite import SqliteDialect
 
 __all__ = ["COLUMNS", "INDEXES", "LINKS", "RULES", "TABLE", "found_table"]
 

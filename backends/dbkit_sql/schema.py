@@ -93,9 +93,8 @@ class Tables:
             entity.id.stored, name=self._named("pk", entity, (), Constraint("unique", entity, ("id",)))
         )
         schema, name = self._split(entity.stored)
-        return sa.Table(
-            name, self._metadata, *columns, key, *self._checks(entity), schema=schema, sqlite_strict=True
-        )
+        options = self.dialect.table_options()
+        return sa.Table(name, self._metadata, *columns, key, *self._checks(entity), schema=schema, **options)
 
     def _checks(self, entity: EntitySpec) -> Iterable[sa.CheckConstraint]:
         made = [check for f in entity.columns if (check := self.check(entity, f)) is not None]
@@ -130,9 +129,8 @@ class Tables:
         for unique in entity.uniques:
             meaning = Constraint("unique", entity, unique.names)
             name = self._named("ux", entity, tuple(f.stored for f in unique.fields), meaning)
-            where = self.dialect.unique_where()
             columns = [self.dialect.index_column(table.c[f.stored], f) for f in unique.fields]
-            made.append(sa.Index(name, *columns, unique=True, postgresql_where=where, _table=table))
+            made.append(sa.Index(name, *columns, unique=True, _table=table, **self.dialect.unique_options()))
         seen: set[tuple[int, ...]] = set()
         for index in entity.indexes:
             # The id at the end makes the order total, so that pages are ranges of the index.

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import (
@@ -183,8 +181,7 @@ def upsert(tables: Tables, reader: RowReader, query: Upsert) -> UpdatePlan:
     binds = Binds()
     entity = query.entity
     table = tables.of(entity)
-    make: Any = PostgresInsert if tables.dialect.updates_in_cte else SqliteInsert
-    made = make(table).values(_row(tables, binds, entity, query.row))
+    made = tables.dialect.insertion(table).values(_row(tables, binds, entity, query.row))
     kept = {entity.id.name, "created_at"} if entity.timestamped else {entity.id.name}
     changed: dict[Any, Any] = {
         table.c[f.stored]: made.excluded[f.stored] for f in entity.columns if f.name not in kept

@@ -13,7 +13,9 @@ from dbkit.query import Filter, Find
 from dbkit.spec import Schema
 from dbkit.views import read_of
 from dbkit_sql.compiler import Compiler
-from dbkit_sql.dialects import Dialect, PostgresDialect, SqliteDialect
+from dbkit_sql.dialects import Dialect
+from dbkit_sql.dialects.postgresql import PostgresDialect
+from dbkit_sql.dialects.sqlite import SqliteDialect
 from dbkit_sql.schema import Tables
 
 

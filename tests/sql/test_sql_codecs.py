@@ -15,8 +15,8 @@ from dbkit.query import Slot
 from dbkit.values import INT_MAX, INT_MIN, Kind, ValueType
 from dbkit_sql import codecs
 from dbkit_sql.binds import Binds, uuid_bytes
-from dbkit_sql.dialects import PostgresDialect, SqliteDialect
-from dbkit_sql.dialects.sqlite import remove_equal
+from dbkit_sql.dialects.postgresql import PostgresDialect
+from dbkit_sql.dialects.sqlite import SqliteDialect, remove_equal
 
 VALUES: list[tuple[ValueType, Any]] = [
     (ValueType(Kind.DATETIME), datetime(1, 1, 1, tzinfo=UTC)),

@@ -27,6 +27,7 @@ HEAVY = {
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.ext.asyncio",
     "sqlalchemy.orm",
+    "sqlite3",
     "typer",
     "dbkit.blog",
     "dbkit.checking",
@@ -45,21 +46,34 @@ HEAVY = {
 }
 """What takes long to load, or should not be there: more than a millisecond each, some a hundred."""
 
-USE = """
-from dbkit import Entity, Mapped, connect
+DECLARED = """
+from dbkit import Entity, Mapped, Unavailable, connect, field
 
-class Note(Entity, name="notes"):
-    text: Mapped[str]
+class Author(Entity, name="authors"):
+    name: Mapped[str] = field(unique=True)
 
-with connect({url!r}, entities=[Note]) as db:
-    notes = db.store(Note)
-    {more}
+class Note(Entity, name="notes", indexes=[("author", "text")]):
+    text: Mapped[str] = field(max_length=100)
+    author: Mapped[str | None] = field(default=None)
 """
-READ_AND_WRITE = """
+OPENED = """
+with connect({url!r}, entities=[Author, Note]) as db:
+    db.ping()
+"""
+USED = """
     db.create_schema()
+    notes = db.store(Note)
     note = notes.create(Note(text="a"))
     assert notes.get(note.id) == note
     assert notes.page(Note.text == "a").items == [note]
+"""
+ABSENT = """
+try:
+    connect({url!r}, entities=[Author, Note])
+except Unavailable:
+    pass
+else:
+    raise AssertionError("somebody answers there")
 """
 
 
@@ -70,21 +84,52 @@ def loaded(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_it_loads_no_driver_no_backend_and_no_asyncio() -> None:
-    assert loaded("import dbkit") == set()
+def test_importing_it_and_declaring_entities_loads_nothing_heavy() -> None:
+    assert loaded(DECLARED) == set()
 
 
 def test_memory_loads_nothing_heavy() -> None:
-    assert loaded(USE.format(url="memory://", more=READ_AND_WRITE)) <= {"dbkit.checking"}
+    assert loaded(DECLARED + OPENED.format(url="memory://") + USED) <= {"dbkit.checking"}
+
+
+def test_sqlite_loads_its_own_dialect_alone() -> None:
+    # asyncio is SQLAlchemy's, which loads it whatever is asked of it.
+    own = {"asyncio", "dbkit_sql", "sqlalchemy", "sqlalchemy.dialects.sqlite", "sqlite3"}
+    opened = DECLARED + OPENED.format(url="sqlite://")
+    assert loaded(opened) == own
+    # The parts of a definition are read where there is one already.
+    assert loaded(opened + USED) - {"dbkit_sql.drift", "dbkit_sql.migrating"} == own
+
+
+# The description of the tables is made, and the driver loaded, before the server is asked for.
+def test_postgresql_loads_its_own_dialect_alone() -> None:
+    pytest.importorskip("psycopg")
+    assert loaded(DECLARED + ABSENT.format(url="postgresql://u:p@127.0.0.1:1/none")) == {
+        "asyncio",
+        "dbkit_sql",
+        "dbkit_sql._sync.postgres",
+        "psycopg",
+        "sqlalchemy",
+        "sqlalchemy.dialects.postgresql",
+    }
+
+
+def test_mongodb_loads_no_sql() -> None:
+    pytest.importorskip("pymongo")
+    url = "mongodb://127.0.0.1:1/none?timeout_s=0.1"
+    assert loaded(DECLARED + ABSENT.format(url=url)) <= {
+        "asyncio",
+        "bson",
+        "dbkit.checking",
+        "dbkit_mongo",
+        "pymongo",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(dbkit._LATER))
 def test_what_is_loaded_later_is_there(name: str) -> None:
     assert name in dir(dbkit)
     assert getattr(dbkit, name).__name__ == name
-    assert loaded(f"from dbkit import {name}") >= {
-        "dbkit.checking" if name in {"Finding", "Report"} else "asyncio"
-    }
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbkit._async.pool import AsyncPool
-from dbkit.checking import Finding
 from dbkit.errors import DbkitError, TransactionAborted
 from dbkit.features import Features
 from dbkit.options import Options
@@ -17,7 +16,6 @@ from dbkit.spec import EntitySpec, FieldSpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo
 
 from ..binds import Text
-from ..checking import Found, Inspection, Rules
 from ..compiler import Compiler
 from ..dialects import Dialect
 from ..errors import Verb, uncommitted, verb_of
@@ -25,6 +23,11 @@ from ..schema import Tables
 from ..writes import BulkPlan
 from .connection import AsyncConnection, AsyncWork
 from .verbs import AsyncVerbs, Rows
+
+if TYPE_CHECKING:
+    from dbkit.checking import Finding
+
+    from ..checking import Found, Rules
 
 __all__ = ["AsyncSqlBackend", "AsyncSqlTransaction"]
 
@@ -110,6 +113,8 @@ class AsyncSqlBackend(AsyncVerbs[C]):
         await self.rows("SELECT 1", (), None)
 
     async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        from ..checking import Inspection
+
         tables = self.compiler.tables
 
         async def work(connection: C) -> list[Finding]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.pq import ConnStatus, TransactionStatus
@@ -27,13 +27,9 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
 
-from .. import checking_postgresql
 from ..adapters import ADAPTERS, has_input, postgres_failure
 from ..binds import Text
-from ..checking import Found, Rules
-from ..dialects import PostgresDialect
-from ..drift import CATALOGUE, postgres_drift
-from ..drivers import Owner
+from ..dialects.postgresql import PostgresDialect
 from ..errors import OUTDATED, Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
 from ..plans import POSTGRES_EXPLAIN, postgres_plan
@@ -41,6 +37,10 @@ from ..settings import PostgresSettings, postgres_settings
 from ..writes import BulkPlan
 from .backend import AsyncSqlBackend, AsyncSqlTransaction
 from .connection import AsyncThunk, AsyncWork
+
+if TYPE_CHECKING:
+    from ..checking import Found, Rules
+    from ..drivers import Owner
 
 __all__ = ["AsyncPostgresBackend", "AsyncPostgresConnection"]
 
@@ -336,6 +336,8 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
     # -- checking ------------------------------------------------------------------------------------------------------
 
     async def found_table(self, connection: AsyncPostgresConnection, entity: EntitySpec) -> Found | None:
+        from .. import checking_postgresql
+
         tables = self.compiler.tables
         ((found,),) = await connection.rows(
             checking_postgresql.CATALOGUE, (tables.quoted_table(entity.stored),)
@@ -344,11 +346,15 @@ class AsyncPostgresBackend(AsyncSqlBackend[AsyncPostgresConnection]):
         return None if found is None else checking_postgresql.found_table(found, targets)
 
     def checking_rules(self) -> Rules:
-        return checking_postgresql.RULES
+        from ..checking_postgresql import RULES
+
+        return RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 
     async def create_schema(self) -> None:
+        from ..drift import CATALOGUE, postgres_drift
+
         tables = self.compiler.tables
 
         async def work(connection: AsyncPostgresConnection) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbkit.async_concurrency import asleep
 from dbkit.errors import DbkitError, Unavailable, Unsupported
@@ -17,11 +17,8 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo
 from dbkit.url import URL
 
-from .. import checking_sqlite
 from ..binds import Text
-from ..checking import Found, Rules
-from ..dialects import SqliteDialect
-from ..drift import sqlite_drift
+from ..dialects.sqlite import SqliteDialect
 from ..drivers import AsyncSqliteConnection, sqlite_failure
 from ..errors import Verb, reference, sqlite_error
 from ..features import SQLITE
@@ -29,6 +26,9 @@ from ..plans import sqlite_plan
 from ..settings import sqlite_settings
 from ..writes import BulkPlan
 from .backend import AsyncSqlBackend, AsyncSqlTransaction
+
+if TYPE_CHECKING:
+    from ..checking import Found, Rules
 
 __all__ = ["AsyncSqliteBackend"]
 
@@ -146,6 +146,8 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
     # -- checking ------------------------------------------------------------------------------------------------------
 
     async def found_table(self, connection: AsyncSqliteConnection, entity: EntitySpec) -> Found | None:
+        from .. import checking_sqlite
+
         there = await connection.rows(checking_sqlite.TABLE, (entity.stored,))
         if not there:
             return None
@@ -158,11 +160,15 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
         return checking_sqlite.found_table(sql, columns, indexes, links, names)
 
     def checking_rules(self) -> Rules:
-        return checking_sqlite.RULES
+        from ..checking_sqlite import RULES
+
+        return RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 
     async def create_schema(self) -> None:
+        from ..drift import sqlite_drift
+
         tables = self.compiler.tables
 
         async def work(connection: AsyncSqliteConnection) -> None:

@@ -6,10 +6,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Generator, Callable, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbkit._sync.pool import Pool
-from dbkit.checking import Finding
 from dbkit.errors import DbkitError, TransactionAborted
 from dbkit.features import Features
 from dbkit.options import Options
@@ -18,7 +17,6 @@ from dbkit.spec import EntitySpec, FieldSpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo
 
 from ..binds import Text
-from ..checking import Found, Inspection, Rules
 from ..compiler import Compiler
 from ..dialects import Dialect
 from ..errors import Verb, uncommitted, verb_of
@@ -26,6 +24,11 @@ from ..schema import Tables
 from ..writes import BulkPlan
 from .connection import Connection, Work
 from .verbs import Verbs, Rows
+
+if TYPE_CHECKING:
+    from dbkit.checking import Finding
+
+    from ..checking import Found, Rules
 
 __all__ = ["SqlBackend", "SqlTransaction"]
 
@@ -111,6 +114,8 @@ class SqlBackend(Verbs[C]):
         self.rows("SELECT 1", (), None)
 
     def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        from ..checking import Inspection
+
         tables = self.compiler.tables
 
         def work(connection: C) -> list[Finding]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.pq import ConnStatus, TransactionStatus
@@ -28,13 +28,9 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
 
-from .. import checking_postgresql
 from ..adapters import ADAPTERS, has_input, postgres_failure
 from ..binds import Text
-from ..checking import Found, Rules
-from ..dialects import PostgresDialect
-from ..drift import CATALOGUE, postgres_drift
-from ..drivers import Owner
+from ..dialects.postgresql import PostgresDialect
 from ..errors import OUTDATED, Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL
 from ..plans import POSTGRES_EXPLAIN, postgres_plan
@@ -42,6 +38,10 @@ from ..settings import PostgresSettings, postgres_settings
 from ..writes import BulkPlan
 from .backend import SqlBackend, SqlTransaction
 from .connection import Thunk, Work
+
+if TYPE_CHECKING:
+    from ..checking import Found, Rules
+    from ..drivers import Owner
 
 __all__ = ["PostgresBackend", "PostgresConnection"]
 
@@ -337,6 +337,8 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
     # -- checking ------------------------------------------------------------------------------------------------------
 
     def found_table(self, connection: PostgresConnection, entity: EntitySpec) -> Found | None:
+        from .. import checking_postgresql
+
         tables = self.compiler.tables
         ((found,),) = connection.rows(
             checking_postgresql.CATALOGUE, (tables.quoted_table(entity.stored),)
@@ -345,11 +347,15 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
         return None if found is None else checking_postgresql.found_table(found, targets)
 
     def checking_rules(self) -> Rules:
-        return checking_postgresql.RULES
+        from ..checking_postgresql import RULES
+
+        return RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 
     def create_schema(self) -> None:
+        from ..drift import CATALOGUE, postgres_drift
+
         tables = self.compiler.tables
 
         def work(connection: PostgresConnection) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbkit.concurrency import sleep
 from dbkit.errors import DbkitError, Unavailable, Unsupported
@@ -18,11 +18,8 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo
 from dbkit.url import URL
 
-from .. import checking_sqlite
 from ..binds import Text
-from ..checking import Found, Rules
-from ..dialects import SqliteDialect
-from ..drift import sqlite_drift
+from ..dialects.sqlite import SqliteDialect
 from ..drivers import SqliteConnection, sqlite_failure
 from ..errors import Verb, reference, sqlite_error
 from ..features import SQLITE
@@ -30,6 +27,9 @@ from ..plans import sqlite_plan
 from ..settings import sqlite_settings
 from ..writes import BulkPlan
 from .backend import SqlBackend, SqlTransaction
+
+if TYPE_CHECKING:
+    from ..checking import Found, Rules
 
 __all__ = ["SqliteBackend"]
 
@@ -147,6 +147,8 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
     # -- checking ------------------------------------------------------------------------------------------------------
 
     def found_table(self, connection: SqliteConnection, entity: EntitySpec) -> Found | None:
+        from .. import checking_sqlite
+
         there = connection.rows(checking_sqlite.TABLE, (entity.stored,))
         if not there:
             return None
@@ -159,11 +161,15 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
         return checking_sqlite.found_table(sql, columns, indexes, links, names)
 
     def checking_rules(self) -> Rules:
-        return checking_sqlite.RULES
+        from ..checking_sqlite import RULES
+
+        return RULES
 
     # -- schema --------------------------------------------------------------------------------------------------------
 
     def create_schema(self) -> None:
+        from ..drift import sqlite_drift
+
         tables = self.compiler.tables
 
         def work(connection: SqliteConnection) -> None:

@@ -53,6 +53,7 @@ class Dialect(ABC):
 
     Attributes:
         core: SQLAlchemy's dialect; only its compiler is used.
+        insertion: SQLAlchemy's INSERT that knows ON CONFLICT.
         max_name_bytes: the longest name of a constraint or index.
         updates_in_cte: whether WITH may hold an UPDATE or a DELETE.
         scaled_sums: whether a column's Decimals are summed as scaled ints.
@@ -64,6 +65,7 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     core: SaDialect
+    insertion: ClassVar[Any]
     max_name_bytes: ClassVar[int]
     updates_in_cte: ClassVar[bool]
     scaled_sums: ClassVar[bool]
@@ -242,9 +244,13 @@ class Dialect(ABC):
     def noted(self, statements: list[str], table: str, column: str, note: str) -> list[str]:
         """Return a table's statements with a note about a column, both names quoted, that stays in the database."""
 
-    def unique_where(self) -> Expr | None:
-        """Return the predicate of unique indexes."""
-        return None
+    def table_options(self) -> dict[str, Any]:
+        """Return what SQLAlchemy's Table is told for this dialect alone: an option of another one would load that one."""
+        return {}
+
+    def unique_options(self) -> dict[str, Any]:
+        """Return what SQLAlchemy's Index is told for this dialect alone, of a unique one."""
+        return {}
 
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {

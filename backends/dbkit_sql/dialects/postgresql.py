@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import Insert, aggregate_order_by
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.sql.elements import Grouping
 
@@ -87,6 +87,7 @@ class PostgresDialect(Dialect):
     """PostgreSQL. The driver dumps every int as int8, so that a statement is prepared once, not once per magnitude."""
 
     name: ClassVar[str] = "postgresql"
+    insertion: ClassVar[Any] = Insert
     max_name_bytes: ClassVar[int] = 63
     updates_in_cte: ClassVar[bool] = True
     scaled_sums: ClassVar[bool] = False
@@ -307,11 +308,11 @@ class PostgresDialect(Dialect):
     def noted(self, statements: list[str], table: str, column: str, note: str) -> list[str]:
         return [*statements, f"COMMENT ON COLUMN {table}.{column} IS '{note}'"]
 
-    def unique_where(self) -> Expr | None:
+    def unique_options(self) -> dict[str, Any]:
         # The planner folds it away, so the index is as good as one without a predicate. But a foreign key can only lead
         # to a unique index without one (RelationGetIndexAttrBitmap looks at the predicate as it is stored), so updating
         # this column takes the lock that lets children be inserted meanwhile (the manual, 13.3.2, FOR NO KEY UPDATE).
-        return literal("1 = 1")
+        return {"postgresql_where": literal("1 = 1")}
 
 
 def _path(keys: Sequence[str]) -> Expr:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql.elements import Grouping
 
@@ -81,6 +82,7 @@ class SqliteDialect(Dialect):
     """SQLite."""
 
     name: ClassVar[str] = "sqlite"
+    insertion: ClassVar[Any] = Insert
     max_name_bytes: ClassVar[int] = 1_000
     updates_in_cte: ClassVar[bool] = False
     scaled_sums: ClassVar[bool] = True
@@ -307,6 +309,9 @@ class SqliteDialect(Dialect):
     def index_column(self, column: sa.Column[Any], field: FieldSpec) -> Any:
         del field
         return column
+
+    def table_options(self) -> dict[str, Any]:
+        return {"sqlite_strict": True}
 
     def noted(self, statements: list[str], table: str, column: str, note: str) -> list[str]:
         # The schema table keeps the statement's text, comments and all (https://www.sqlite.org/schematab.html).

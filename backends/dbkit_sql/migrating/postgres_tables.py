@@ -332,7 +332,7 @@ class PostgresTables:
             _text(self.quoted(column) + (" ASC NULLS FIRST" if nulls_first else ""))
             for column, nulls_first in index.columns
         ]
-        where = self.dialect.unique_where() if index.is_unique else None
+        options = self.dialect.unique_options() if index.is_unique else {}
         self.alter(
             lambda op: op.create_index(
                 name,
@@ -340,7 +340,7 @@ class PostgresTables:
                 columns,
                 schema=schema,
                 unique=index.is_unique,
-                postgresql_where=where,
+                **options,
                 postgresql_concurrently=concurrently,
             )
         )
