@@ -15,7 +15,6 @@ from dbkit.query import Claim, Query
 from dbkit.spec import EntitySpec, FieldSpec, Schema
 from dbkit.statement import Hook, Plan, ServerInfo
 
-from ..binds import Text
 from ..compiler import Compiler
 from ..dialects import Dialect
 from ..errors import Verb, uncommitted, verb_of

@@ -28,7 +28,6 @@ from dbkit.statement import Plan, ServerInfo, Statement
 from dbkit.url import URL
 
 from ..adapters import ADAPTERS, has_input, postgres_failure
-from ..binds import Text
 from ..dialects.postgresql import PostgresDialect
 from ..errors import OUTDATED, Verb, postgres_error, refused_connection, verb_of
 from ..features import POSTGRESQL

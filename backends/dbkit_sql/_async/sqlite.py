@@ -17,7 +17,6 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo
 from dbkit.url import URL
 
-from ..binds import Text
 from ..dialects.sqlite import SqliteDialect
 from ..drivers import AsyncSqliteConnection, sqlite_failure
 from ..errors import Verb, reference, sqlite_error

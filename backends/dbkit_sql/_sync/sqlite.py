@@ -18,7 +18,6 @@ from dbkit.spec import EntitySpec
 from dbkit.statement import Plan, ServerInfo
 from dbkit.url import URL
 
-from ..binds import Text
 from ..dialects.sqlite import SqliteDialect
 from ..drivers import SqliteConnection, sqlite_failure
 from ..errors import Verb, reference, sqlite_error
