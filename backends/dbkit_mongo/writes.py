@@ -17,6 +17,7 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 
 from dbkit.errors import Unsupported
+from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import (
     Append,
     Arithmetic,
@@ -67,20 +68,40 @@ class Choice:
     own: Fill
     """The filter on the document alone."""
     joined: Fill | None
-    """Where the filter reaches other collections, which a write cannot: the pipeline that gives the ids (`_id` alone)."""
+    """Where the filter reaches other collections, which a write cannot: the pipeline that gives the ids (`_id` alone), at
+    most one more than may be written."""
     collections: tuple[str, ...]
+    counting: Doing
+    """Counting the documents that *own* takes, at most one more than may be written."""
+    joining: Doing
+    """Asking for the ids that *joined* gives."""
 
 
-def _choose(first: list[Condition], where: Filter | None, level: Level) -> Choice:
+def _choose(entity: EntitySpec, first: list[Condition], where: Filter | None, level: Level) -> Choice:
     own, joined = split(where)
     pipeline: Fill | None = None
+    stages: list[Any] = []
     if joined:
         inner = Level(level.codec, level.collections)
-        stages = [{"$match": all_conditions(first)}] if first else []
-        stages += [*match_stages(where, inner), {"$project": {"_id": 1}}]
+        stages += [{"$match": all_conditions(first)}] if first else []
+        stages += [*match_stages(where, inner), {"$project": {"_id": 1}}, {"$limit": MAX_ROWS_TOUCHED + 1}]
         pipeline = compile_template(stages)
-    filter = compile_template(all_conditions([*first, *(condition(p, level) for p in own)]))
-    return Choice(filter, pipeline, tuple(level.collections))
+    filter = all_conditions([*first, *(condition(p, level) for p in own)])
+    return Choice(
+        own=compile_template(filter),
+        joined=pipeline,
+        collections=tuple(level.collections),
+        counting=_aggregating(entity, [{"$match": filter}, {"$limit": MAX_ROWS_TOUCHED + 1}, _COUNTED]),
+        joining=_aggregating(entity, stages),
+    )
+
+
+_COUNTED = {"$group": {"_id": 1, "n": {"$sum": 1}}}
+"""What PyMongo's `count_documents` sends after the filter and the limit."""
+
+
+def _aggregating(entity: EntitySpec, stages: list[Any]) -> Doing:
+    return Doing(text_of({"aggregate": entity.stored, "pipeline": stages}), entity)
 
 
 Parents = tuple[tuple[FieldSpec, int], ...]
@@ -371,14 +392,21 @@ def compile_update(query: UpdateOne | UpdateMany, codec: Codec, shapes: dict[int
     if isinstance(query, UpdateOne):
         assert isinstance(query.id, Slot)
         first.append({"_id": Hole(query.id.index, encode=codec.encoder(entity.id.type))})
-    choice = _choose(first, query.where, level)
+    choice = _choose(entity, first, query.where, level)
     changes = _changes(query.changes, level)
     own, _ = split(query.where)
     within = all_conditions([*first, *(condition(p, level) for p in own), *chain(*changes.ranges.values())])
-    verb = "findAndModify" if isinstance(query, UpdateOne) else "update"
+    command: dict[str, Any]
+    if isinstance(query, UpdateOne):
+        command = {"findAndModify": entity.stored, "query": within, "update": changes.update}
+    else:
+        command = {
+            "update": entity.stored,
+            "updates": [{"q": within, "u": changes.update, "multi": True}],
+        }
     return UpdatePlan(
         entity=entity,
-        text=text_of({verb: entity.stored, "query": within, "update": changes.update}),
+        text=text_of(command),
         choice=choice,
         within=compile_template(within),
         update=compile_template(changes.update),
@@ -393,10 +421,15 @@ def compile_update(query: UpdateOne | UpdateMany, codec: Codec, shapes: dict[int
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimPlan:
-    """A claim: one `findAndModify` for each document."""
+    """A claim: a look for candidates, then one `findAndModify` for each document, or in a transaction an update and a find."""
 
     entity: EntitySpec
     text: str
+    looking: Doing
+    checking: Doing
+    """Asking for *out_of_range*."""
+    updating: str
+    finding: str
     own: Fill
     within: Fill
     out_of_range: Fill | None
@@ -423,6 +456,7 @@ def compile_claim(query: Claim, codec: Codec, shapes: dict[int, Shape]) -> Claim
     sort = [(level.place(o.path), -1 if o.descending else 1) for o in order]
     assert isinstance(query.limit, Slot)
     misfits: Fill | None = None
+    stages: list[Any] = []
     # A version at the end of 64 bits is not worth a read before each claim: its document is not claimed.
     computed = [name for name in changes.ranges if not entity.versioned or name != "version"]
     if computed:
@@ -437,11 +471,23 @@ def compile_claim(query: Claim, codec: Codec, shapes: dict[int, Shape]) -> Claim
             {"$project": {"_id": 1}},
         ]
         misfits = compile_template(stages)
+    one = {"$and": [{"_id": "?"}, within]} if "_id" in within else {"_id": "?", **within}
+    looking = {
+        "find": entity.stored,
+        "filter": within,
+        "projection": {"_id": 1},
+        "sort": dict(sort),
+        "limit": "?",
+    }
+    updating = {"update": entity.stored, "updates": [{"q": one, "u": changes.update}]}
+    finding = {"find": entity.stored, "filter": {"_id": "?"}, "limit": 1}
     return ClaimPlan(
         entity=entity,
-        text=text_of(
-            {"findAndModify": entity.stored, "query": within, "sort": dict(sort), "update": changes.update}
-        ),
+        text=text_of({"findAndModify": entity.stored, "query": one, "update": changes.update}),
+        looking=Doing(text_of(looking), entity),
+        checking=_aggregating(entity, stages),
+        updating=text_of(updating),
+        finding=text_of(finding),
         own=compile_template(all_conditions(conditions)),
         within=compile_template(within),
         out_of_range=misfits,
@@ -558,7 +604,12 @@ def compile_delete(query: DeleteOne | DeleteMany, codec: Codec) -> DeletePlan:
     if isinstance(query, DeleteOne):
         assert isinstance(query.id, Slot)
         first.append({"_id": Hole(query.id.index, encode=codec.encoder(entity.id.type))})
-    choice = _choose(first, query.where, level)
+    choice = _choose(entity, first, query.where, level)
     own, _ = split(query.where)
     tree = all_conditions([*first, *(condition(p, level) for p in own)])
-    return DeletePlan(entity, text_of({"delete": entity.stored, "filter": tree}), choice)
+    command: dict[str, Any]
+    if isinstance(query, DeleteOne):
+        command = {"findAndModify": entity.stored, "query": tree, "remove": True}
+    else:
+        command = {"delete": entity.stored, "deletes": [{"q": tree, "limit": 0}]}
+    return DeletePlan(entity, text_of(command), choice)

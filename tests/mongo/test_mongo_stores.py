@@ -66,7 +66,7 @@ def test_single_row_verbs_are_single_commands(db: Database, sent: list[Statement
         "find",
         "findAndModify",
         "findAndModify",
-        "delete",
+        "findAndModify",
     ]
     assert not any(s.error for s in sent)
 

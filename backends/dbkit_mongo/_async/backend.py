@@ -248,7 +248,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
             plan = await link.compile(query, compile_claim, lambda made: (made.entity.stored,), link.shapes)
         binds = query.binds
         if plan.out_of_range is not None and await self._aggregate(
-            plan.entity, plan.text, plan.out_of_range(binds), is_joined=False
+            plan.checking, plan.out_of_range(binds), is_joined=False
         ):
             raise out_of_range(plan.entity.name, plan.suspect)
         return plan.shape.instances(await self._claim(plan, binds))
@@ -302,7 +302,7 @@ class AsyncMongoBackend(AsyncMongoOperations):
         self, plan: ClaimPlan, binds: tuple[Any, ...], passed: list[Any], wanted: int
     ) -> list[dict[str, Any]]:
         return await self.link.call(
-            Doing(plan.text, plan.entity),
+            plan.looking,
             self.link.driver.find,
             self.link.collection(plan.entity.stored),
             _but(plan.within(binds), passed),
@@ -327,14 +327,13 @@ async def _claim_one(
     on: AsyncMongoOperations, plan: ClaimPlan, binds: tuple[Any, ...], id: Any
 ) -> dict[str, Any] | None:
     collection = on.link.collection(plan.entity.stored)
-    doing = on.writing(plan.text, plan.entity, waits=True)
     within = plan.within(binds)
     filter = {"$and": [{"_id": id}, within]} if "_id" in within else {"_id": id, **within}
     update = plan.update(binds)
     try:
         if on.session is None:
             found: dict[str, Any] | None = await on.link.call(
-                doing,
+                on.writing(plan.text, plan.entity, waits=True),
                 collection.find_one_and_update,
                 filter,
                 update,
@@ -343,13 +342,17 @@ async def _claim_one(
             )
             return found
         # In a transaction nobody can come between, and SecantusDB finds by `_id` here, where its findAndModify reads all.
-        result = await on.link.call(doing, collection.update_one, filter, update, session=on.session)
+        updating = on.writing(plan.updating, plan.entity)
+        result = await on.link.call(updating, collection.update_one, filter, update, session=on.session)
     except DuplicateKey as error:
         raise await settled(on, error, plan.entity, assigned(update), {"_id": id}) from error.__cause__
     if not result.matched_count:
         return None
     await refer(on, plan.entity, plan.parents, (binds,))
-    document: dict[str, Any] = await on.link.call(doing, collection.find_one, {"_id": id}, session=on.session)
+    finding = Doing(plan.finding, plan.entity)
+    document: dict[str, Any] = await on.link.call(
+        finding, collection.find_one, {"_id": id}, session=on.session
+    )
     return document
 
 

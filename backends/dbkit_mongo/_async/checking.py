@@ -62,8 +62,10 @@ async def _count(link: AsyncLink, inspection: Inspection, pipeline: list[dict[st
     entity, driver = inspection.entity, link.driver
     doing = Doing(f'{{"aggregate": "{entity.stored}", "pipeline": [{"…" if pipeline else ""}]}}', entity)
     cursor = await link.call(doing, driver.open_cursor, link.collection(entity.stored), pipeline, BATCH)
+    # What PyMongo asks for then (getMore), where it has not all yet, is its own matter.
+    going_on = Doing("", entity)
     try:
-        while found := await link.call(doing, driver.next_batch, cursor, BATCH):
+        while found := await link.call(going_on, driver.next_batch, cursor, BATCH):
             for document in found:
                 inspection.census.add(document)
     finally:

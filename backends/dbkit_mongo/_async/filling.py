@@ -36,7 +36,8 @@ async def backfill(
     change = {"$set": {key_of(f): codec.encode(f.type, value) for f, value in values}}
     collection = link.collection(name)
     counting = Doing(
-        f'{{"count": "{name}", "query": {{"{key_of(values[0][0])}": {{"$exists": false}}}}}}', entity
+        f'{{"aggregate": "{name}", "pipeline": [{{"$match": {{"{key_of(values[0][0])}": {{"$exists": false}}}}}}, …]}}',
+        entity,
     )
     total: int = await link.call(counting, collection.count_documents, lacking)
     finding = Doing(

@@ -63,8 +63,10 @@ def _count(link: Link, inspection: Inspection, pipeline: list[dict[str, Any]]) -
     entity, driver = inspection.entity, link.driver
     doing = Doing(f'{{"aggregate": "{entity.stored}", "pipeline": [{"…" if pipeline else ""}]}}', entity)
     cursor = link.call(doing, driver.open_cursor, link.collection(entity.stored), pipeline, BATCH)
+    # What PyMongo asks for then (getMore), where it has not all yet, is its own matter.
+    going_on = Doing("", entity)
     try:
-        while found := link.call(doing, driver.next_batch, cursor, BATCH):
+        while found := link.call(going_on, driver.next_batch, cursor, BATCH):
             for document in found:
                 inspection.census.add(document)
     finally:

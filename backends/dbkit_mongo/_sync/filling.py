@@ -37,7 +37,8 @@ def backfill(
     change = {"$set": {key_of(f): codec.encode(f.type, value) for f, value in values}}
     collection = link.collection(name)
     counting = Doing(
-        f'{{"count": "{name}", "query": {{"{key_of(values[0][0])}": {{"$exists": false}}}}}}', entity
+        f'{{"aggregate": "{name}", "pipeline": [{{"$match": {{"{key_of(values[0][0])}": {{"$exists": false}}}}}}, …]}}',
+        entity,
     )
     total: int = link.call(counting, collection.count_documents, lacking)
     finding = Doing(

@@ -120,7 +120,8 @@ class Link:
             failed = type(error).__name__
             raise translate(error, doing) from error
         finally:
-            hook(Statement(self.name, doing.text, perf_counter() - started, failed))
+            if doing.text:
+                hook(Statement(self.name, doing.text, perf_counter() - started, failed))
 
     def collection(self, name: str) -> Any:
         """Return the collection *name*."""

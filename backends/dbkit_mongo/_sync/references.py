@@ -179,7 +179,10 @@ def _children(
 
 
 def _delete(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
-    doing = on.writing(f'{{"delete": "{entity.stored}", "filter": {{"_id": {{"$in": "?"}}}}}}', entity)
+    doing = on.writing(
+        f'{{"delete": "{entity.stored}", "deletes": [{{"q": {{"_id": {{"$in": "?"}}}}, "limit": 0}}]}}',
+        entity,
+    )
     for start in range(0, len(ids), CHUNK):
         filter = {"_id": {"$in": ids[start : start + CHUNK]}}
         on.link.call(doing, on.link.collection(entity.stored).delete_many, filter, session=on.session)
@@ -187,7 +190,10 @@ def _delete(on: MongoOperations, entity: EntitySpec, ids: list[Any]) -> None:
 
 def _set_null(on: MongoOperations, child: EntitySpec, field: FieldSpec, ids: list[Any]) -> int:
     key, touched = key_of(field), 0
-    doing = on.writing(f'{{"update": "{child.stored}", "update": {{"$set": {{"{key}": null}}}}}}', child)
+    doing = on.writing(
+        f'{{"update": "{child.stored}", "updates": [{{"q": "?", "u": {{"$set": {{"{key}": null}}}}, "multi": true}}]}}',
+        child,
+    )
     update = {"$set": {key: None}}
     update_many = on.link.collection(child.stored).update_many
     for start in range(0, len(ids), CHUNK):

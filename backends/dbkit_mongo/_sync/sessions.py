@@ -15,20 +15,21 @@ from .link import Link
 __all__ = ["begin_transaction", "commit", "rollback", "start_snapshot"]
 
 COMMIT_ATTEMPTS = 3
+STARTING = Doing("")
+"""The client alone starts a session and a transaction: the first command says both.
+https://github.com/mongodb/specifications/blob/master/source/transactions/transactions.md#starttransaction"""
 
 
 def start_snapshot(link: Link) -> Any:
     """Return a session whose reads all see one committed instant, that of the first."""
-    starting = Doing('{"startSession": 1}')
-    return link.call(starting, link.driver.start_session, link.client, snapshot=True)
+    return link.call(STARTING, link.driver.start_session, link.client, snapshot=True)
 
 
 def begin_transaction(link: Link) -> Any:
     """Return a session with an open transaction, whose snapshot its first command takes."""
-    starting = Doing('{"startTransaction": 1}')
-    session = link.call(starting, link.driver.start_session, link.client, snapshot=False)
+    session = link.call(STARTING, link.driver.start_session, link.client, snapshot=False)
     try:
-        link.call(starting, link.driver.start_transaction, session)
+        link.call(STARTING, link.driver.start_transaction, session)
     except BaseException:
         session.end_session()
         raise
@@ -38,7 +39,7 @@ def begin_transaction(link: Link) -> Any:
 def commit(link: Link, session: Any) -> None:
     """Commit and end the session; where the reply is lost, ask again: the server answers as the first time."""
     # Not "in a transaction": whether this one is committed is just what is not known.
-    doing = Doing('{"commitTransaction": 1}', writes=True)
+    doing = _ending(session, "commitTransaction", writes=True)
     try:
         for attempt in range(COMMIT_ATTEMPTS):
             try:
@@ -52,6 +53,11 @@ def commit(link: Link, session: Any) -> None:
         session.end_session()
 
 
+def _ending(session: Any, command: str, *, writes: bool) -> Doing:
+    # Of a transaction that the server has not heard of the driver sends no end. A session here has one transaction only.
+    return Doing("" if session.operation_time is None else f'{{"{command}": 1}}', writes=writes)
+
+
 def _is_worth_asking(error: BaseException | None) -> bool:
     # Who has not answered in time is not asked again: the caller has waited as long as it said.
     return isinstance(error, PyMongoError) and is_commit_unknown(error) and not error.timeout
@@ -60,9 +66,8 @@ def _is_worth_asking(error: BaseException | None) -> bool:
 def rollback(link: Link, session: Any) -> None:
     """Roll back and end the session; never raises for a server that is gone, which drops the transaction by itself."""
     try:
-        with link.driver.within(link.timeout_s):
-            session.abort_transaction()
-    except (PyMongoError, TimeoutError):
+        link.call(_ending(session, "abortTransaction", writes=False), session.abort_transaction)
+    except DbkitError:
         # Nothing was committed either way.
         return
     finally:
