@@ -129,9 +129,11 @@ class PostgresConnection:
         with self._control.copy(text) as copy:
             if types:
                 copy.set_types(types)
-            write = copy.write_row
+            # As `copy.write_row` does, without a coroutine for each row: most rows only fill the formatter's buffer.
+            encode = copy.formatter.write_row
             for row in rows:
-                write(row)
+                if data := encode(row):
+                    copy.write(data)
 
     def run(self, text: str) -> int:
         """Run a statement of the user's as it stands, % and all, and return how many rows it changed."""
