@@ -76,13 +76,14 @@ def backfill(
     from ..connect import connect
     from ..entity import spec_of
     from .progress import bar
+    from .reaching import must_exist
     from .terms import entity_named, field_named, typed
 
     settings = Settings(url, entities)
     chosen = entity_named(entity, settings.entities)
     target = field_named(spec_of(chosen), field)
     given = _default(chosen, field) if value is None else typed(target.path, value)
-    settings.parsed_url  # noqa: B018  # from here on its secrets are hidden
+    must_exist(settings.parsed_url)
     with connect(settings.url, entities=settings.entities) as db, bar(as_json, f"{entity}.{field}") as show:
         count = db.backfill(
             chosen, target, given, batch=batch, **({} if show is None else {"progress": show})

@@ -51,7 +51,7 @@ def diff(
     settings = Settings(url, entities, path)
     renames = dict(_renamed(text) for text in rename or ())
     ask = _ask if is_terminal() and not as_json and not check else None
-    with looking(settings, settings.entities) as work:
+    with looking(settings, settings.entities, may_be_new=True) as work:
         waiting = [] if check else pending(work, work.version().number)
         if waiting:
             raise MigrationError(

@@ -117,6 +117,7 @@ def _open(settings: Settings, report: _Report) -> Database | None:
     """Open the database for the entities, where they were named; where they do not fit, for none; None: it cannot be."""
     from ..connect import connect
     from ..entity import Record
+    from .reaching import must_exist
 
     class Nothing(Record[int], name="dbkit_doctor"):
         """Never stored: a database is opened for at least one entity."""
@@ -127,6 +128,7 @@ def _open(settings: Settings, report: _Report) -> Database | None:
         tries.insert(0, list(settings.entities))
     for entities in tries:
         try:
+            must_exist(settings.parsed_url)
             return connect(settings.url, entities=entities)
         except BadURL:
             raise

@@ -35,11 +35,16 @@ app = typer.Typer(
 
 
 @contextmanager
-def looking(settings: Settings, entities: Iterable[type[Any]] = ()) -> Generator[Migrator]:
-    """Open a migrator that only reads."""
+def looking(
+    settings: Settings, entities: Iterable[type[Any]] = (), *, may_be_new: bool = False
+) -> Generator[Migrator]:
+    """Open a migrator that only reads; of a SQLite file that is not there it says so, unless it *may_be_new*."""
     from ..migrations import Migrator
+    from .reaching import must_exist
 
-    settings.parsed_url  # noqa: B018  # from here on its secrets are hidden
+    url = settings.parsed_url
+    if not may_be_new:
+        must_exist(url)
     with Migrator(settings.url, settings.path, entities=entities) as made:
         yield made
 
@@ -125,7 +130,10 @@ def down(
 ) -> None:
     """Undo all migrations, the last one first. On a terminal it asks before."""
     del debug
+    from .reaching import must_exist
+
     settings = Settings(url, None, path)
+    must_exist(settings.parsed_url)
     if not yes and is_terminal():
         with looking(settings) as work:
             number = work.version().number
@@ -338,7 +346,11 @@ def force(
 ) -> None:
     """Say that the database is at VERSION, clean, and run nothing: after looking at a dirty one."""
     del debug
-    with running(Settings(url, None, path), lock_timeout, as_json) as work:
+    from .reaching import must_exist
+
+    settings = Settings(url, None, path)
+    must_exist(settings.parsed_url)
+    with running(settings, lock_timeout, as_json) as work:
         found = work.force(version)
     emit(as_json, {"version": found.number, "dirty": found.dirty}, [f"at version {found.number}, clean"])
 

@@ -37,7 +37,7 @@ def must_exist(url: URL) -> None:
         raise ConfigurationError(
             f"there is no file {url.database}",
             backend=url.backend,
-            hint="`dbkit migrate up` or db.create_schema() makes it",
+            hint="`dbkit migrate up` or db.create_schema() makes it; sqlite:// is a new, temporary one",
         )
 
 

@@ -92,6 +92,7 @@ STORES = [
 def url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """An empty database of each store that lasts."""
     if request.param == "sqlite":
+        (folder / "test.db").touch()
         yield "sqlite:///test.db"
         return
     server = request.getfixturevalue("postgres_server" if request.param == "postgresql" else "mongo_server")

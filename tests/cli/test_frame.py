@@ -70,7 +70,7 @@ def test_the_url_comes_from_the_option_then_the_environment_then_the_project(
     (folder / "pyproject.toml").write_text(PROJECT.format(models=dbkit.models), encoding="utf-8")
     assert dbkit.json("doctor")["backend"] == "memory"
     assert dbkit.json("doctor", DBKIT_URL="sqlite://")["backend"] == "sqlite"
-    assert dbkit.json("doctor", "--url", "sqlite:///x.db", DBKIT_URL="memory://")["url"] == "sqlite:///x.db"
+    assert dbkit.json("doctor", "--url", "sqlite://", DBKIT_URL="memory://")["url"] == "sqlite://"
 
 
 def test_the_project_is_found_from_a_folder_below(

@@ -25,7 +25,8 @@ INSIDE = {
 }
 
 
-def test_the_keys_of_migrate(dbkit: Command) -> None:
+def test_the_keys_of_migrate(dbkit: Command, folder: Path) -> None:
+    (folder / "x.db").touch()
     at = ["--url", "sqlite:///x.db", "--path", HISTORY]
     for words, keys in KEYS.items():
         more = ["--entities", dbkit.entities] if "diff" in words else []

@@ -112,11 +112,25 @@ def test_what_cannot_be_explained(arguments: list[str], said: str, dbkit: Comman
     assert said in result.stderr
 
 
-@pytest.mark.parametrize("command", [["check"], ["explain", "User"]])
-def test_what_only_looks_makes_no_file(command: list[str], dbkit: Command, folder: Path) -> None:
-    result = dbkit(*command, "--url", "sqlite:///mispelt.db", "--entities", dbkit.entities)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check"],
+        ["explain", "User"],
+        ["backfill", "User", "bio"],
+        ["doctor"],
+        ["migrate", "version"],
+        ["migrate", "history"],
+        ["migrate", "plan"],
+        ["migrate", "down", "--yes"],
+        ["migrate", "force", "1"],
+    ],
+)
+def test_what_needs_a_database_makes_no_file(command: list[str], dbkit: Command, folder: Path) -> None:
+    more = [] if command[0] == "migrate" else ["--entities", dbkit.entities]
+    result = dbkit(*command, "--url", "sqlite:///mispelt.db", *more)
     assert result.exit_code == 1
-    assert "there is no file mispelt.db" in result.stderr
+    assert "there is no file mispelt.db" in (result.stdout if command == ["doctor"] else result.stderr)
     assert not [path for path in folder.iterdir() if path.name.startswith("mispelt")]
 
 

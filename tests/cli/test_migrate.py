@@ -86,7 +86,7 @@ class TestVerbs:
 
     def test_people_read_lines(self, dbkit: Command) -> None:
         at = ["--url", "sqlite:///x.db", "--path", HISTORY]
-        planned = dbkit.done("migrate", "plan", "--steps", "1", *at)
+        planned = dbkit.done("migrate", "plan", "--steps", "1", "--url", "sqlite://", "--path", HISTORY)
         assert "0001_create up, in one transaction" in planned
         assert "CREATE TABLE users" in planned
         ran = dbkit.done("migrate", "goto", "2", *at).splitlines()
