@@ -58,6 +58,8 @@ def conversion(found: ValueType, wanted: ValueType) -> Conversion | None:
     there, here = found.kind, wanted.kind
     if there is here:
         return Conversion(None)
+    if wanted.choices is not None:
+        return None  # which value becomes which choice
     if (there, here) in _LOSSES:
         return Conversion(*_LOSSES[there, here])
     if (there, here) == (Kind.INT, Kind.DECIMAL):

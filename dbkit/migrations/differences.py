@@ -43,6 +43,10 @@ class Difference:
     found: ValueType | None = None
     """The type that is there, where dbkit has one for it: what a `down` needs to bring it back. Undeclared indexes are
     named only where dbkit's own naming shows that it made them."""
+    is_convertible: bool = True
+    """Where *found* is None: whether the store makes the declared type of what is there by itself, if the values fit."""
+    is_limited: bool = True
+    """Whether *found* has the lengths, bounds and choices that were declared: MongoDB's validator says nothing of them."""
     found_target: str | None = None
     """The table or collection that an undeclared or changed reference points to."""
     found_on_delete: str | None = None

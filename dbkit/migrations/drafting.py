@@ -6,9 +6,10 @@ Two classes at most for each entity: as it is declared, and as it was (`UserBefo
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from textwrap import wrap
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,11 +20,13 @@ from ..values import DEFAULT_TEXT_LENGTH, Kind, ValueType
 from .conversions import Conversion, conversion
 from .differences import Difference
 from .renaming import OldNames
-from .source import ClassText, SourceFile, is_declarable, zero
+from .source import ClassText, SourceFile, is_declarable, own_value, zero
 
 __all__ = ["Drafting"]
 
 _SHADOW = "__casefold"
+_LIMITED = frozenset({Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.BYTES, Kind.LIST})
+"""What may be declared with a length, bounds or choices."""
 _KEPT: tuple[str, ...] = ("id", "created_at", "updated_at")
 
 
@@ -37,7 +40,9 @@ class _Phase(IntEnum):
     ADD_FIELD = 4
     RETYPE = 5
     DROP_FIELD = 6
-    ADD_KEY = 7
+    LET_GO = 7
+    """On the way down only: a reference goes after the keys, as the last one that serves it leaves it an index else."""
+    ADD_KEY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,12 @@ class _Step:
     down: str
     comment: str | None = None
     """Above the step on its way up."""
+    down_comment: str | None = None
+    """Above the step on its way down."""
+
+    @property
+    def is_irreversible(self) -> bool:
+        return self.down.startswith("m.irreversible(")
 
 
 @dataclass(slots=True)
@@ -68,6 +79,8 @@ class _Before:
     entity: EntitySpec
     fields: dict[str, tuple[ValueType, list[str]]] = field(default_factory=dict)
     """By stored name: the type, and what `field()` says."""
+    keys: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    """What the class line says of compound keys and indexes: which index serves a reference depends on them."""
 
 
 class Drafting:
@@ -91,12 +104,14 @@ class Drafting:
         self.notes: list[str] = []
         self._declared = {e.stored: e for e in map(old.declared, old.schema)}
         self._old_fields = fields
+        self._new_names = {was: new for new, was in collections.items()}
         self._file = SourceFile()
         self._steps: list[_Step] = []
         self._now: dict[int, _Now] = {}
         self._before: dict[int, _Before] = {}
         self._others: dict[str, ClassText] = {}
         self._wholes: list[ClassText] = []
+        self._alone: list[_Before] = []
         order = {e.token: n for n, e in enumerate(map(old.declared, old.schema.parents_first()))}
         differences = [(old.declared(d.entity), d) for d in found]
         differences.sort(key=lambda pair: order[pair[0].token])
@@ -110,20 +125,29 @@ class Drafting:
             if d.kind in ("missing unique", "missing index") and d.key is not None
         }
         # What is there where it differs from what is declared, by the entity and the stored name.
+        self._unlimited = {(e.token, name) for e, d in differences if not d.is_limited for name in d.stored}
         self._there = {
             (e.token, name): d.found
             for e, d in differences
             if d.kind in ("undeclared field", "changed field")
             for name in d.stored
         }
+        self._new_references = {
+            (e.token, d.field.name)
+            for e, d in differences
+            if d.kind in ("missing reference", "changed reference") and d.field is not None
+        }
+        self._filled = dict(self._keys_to_fill(differences))
         for entity in self._declared.values():
             for f in entity.fields:
                 if (entity.stored, f.stored) in fields:
                     self._rename_field(entity, f, fields[entity.stored, f.stored])
             if entity.stored in collections:
                 self._rename_collection(entity, collections[entity.stored])
-        for entity, difference in differences:
+        # What is filled last: by then it is known what else the class of before has.
+        for entity, difference in sorted(differences, key=lambda pair: self._is_filled(*pair)):
             self._take(entity, difference)
+        self._open_circles(order, [e for e, d in differences if d.kind == "missing collection"])
 
     # -- what closes a difference --------------------------------------------------------------------------------------
 
@@ -138,9 +162,9 @@ class Drafting:
             self._add_field(entity, declared)
         elif kind == "undeclared field":
             for stored in difference.stored:
-                self._drop_field(entity, stored)
+                self._drop_field(entity, stored, difference.found_target)
         elif kind == "changed field" and declared is not None:
-            self._retype(entity, declared, difference.found)
+            self._retype(entity, declared, difference)
         elif kind in ("missing unique", "missing index") and key is not None:
             self._add_key(entity, key)
         elif kind in ("undeclared unique", "undeclared index"):
@@ -151,12 +175,22 @@ class Drafting:
             if (entity.token, declared.name) not in self._new:
                 now = self._of_now(entity, declared)
                 place = f"{now.name}.{declared.name}"
-                self._add(_Phase.ADD_KEY, f"add_reference({place})", f"drop_reference({place})")
+                self._steps.append(_Step(_Phase.ADD_KEY, f"m.add_reference({place})", ""))
+                self._steps.append(_Step(_Phase.LET_GO, "", f"m.drop_reference({place})"))
         elif kind == "undeclared reference":
             for stored in difference.stored:
                 self._drop_reference(entity, stored, difference)
         else:
             self.unsolved.append(difference.words)
+
+    def _open_circles(self, order: Mapping[int, int], made: Iterable[EntitySpec]) -> None:
+        """Let go, on the way down, of references that hold a table which is dropped before the one that refers to it."""
+        for entity in made:
+            for f in entity.references:
+                assert f.reference is not None
+                if f.reference.check and order.get(f.reference.target.token, -1) > order[entity.token]:
+                    place = f"{self._of_now(entity).name}.{f.name}"
+                    self._steps.append(_Step(_Phase.CREATE, "", f"m.drop_reference({place})"))
 
     def _rename_collection(self, entity: EntitySpec, was: str) -> None:
         now = self._of_now(entity)
@@ -198,33 +232,100 @@ class Drafting:
                     f"{entity.stored}.{f.stored}: rows that are there get {shown}; say what they should have"
                 )
         default = "" if value is None else f", default={self._file.value(value, f.type)}"
-        self._add(_Phase.ADD_FIELD, f"add_field({place}{default})", f"drop_field({place})", comment)
+        self._add(_Phase.ADD_FIELD, f"add_field({place}{default})", f"drop_field({place})", comment=comment)
 
-    def _drop_field(self, entity: EntitySpec, stored: str) -> None:
+    def _drop_field(self, entity: EntitySpec, stored: str, target: str | None) -> None:
         if stored.endswith(_SHADOW) and (entity.token, stored.removesuffix(_SHADOW)) in self._gone:
             return  # it goes with its owner
         place = f"{entity.stored}.{stored}"
         type = self._there.get((entity.token, stored))
-        up = f'drop_field("{entity.stored}", "{stored}")'
-        if type is not None and is_declarable(type):
-            before = self._of_before(entity, stored, type)
-            value = zero(type)
-            default = "" if value is None else f", default={self._file.value(value, type)}"
-            up, down = f"drop_field({before})", f"add_field({before}{default})"
-        else:
-            down = f'irreversible("nobody knows how {place} was declared")'
         self.losses.append(f"{place}, with its values")
-        self._add(_Phase.DROP_FIELD, up, down, f"Loses data: the values of {place}.")
-
-    def _retype(self, entity: EntitySpec, f: FieldSpec, found: ValueType | None) -> None:
-        now = self._of_now(entity, f)
-        place, name = f"{now.name}.{f.name}", f"{entity.stored}.{f.stored}"
-        if found is None or not is_declarable(found):
-            self._add(
-                _Phase.RETYPE,
-                f"retype_field({place})",
-                f'irreversible("nobody knows how {name} was declared")',
+        comment = f"Loses data: the values of {place}."
+        if type is None or not is_declarable(type):
+            again = "m.add_field(…, default=…)"
+            up = f'drop_field("{entity.stored}", "{stored}")'
+            self._add(_Phase.DROP_FIELD, up, *_unknown(place, again), comment=comment)
+            return
+        before, value = self._of_before(entity, stored, type), zero(type)
+        given, words = "", list[str]()
+        if value is not None:
+            given = f", default={self._file.value(value, type)}"
+            if (entity.token, stored) in self._unlimited and type.kind in _LIMITED:
+                words.append(
+                    f"The database does not tell the length, bounds or choices of {place}: declare it as it was, "
+                    "and say what its rows get."
+                )
+        if target is not None and value is not None:
+            words.append(
+                f"It fails where there are rows: say by default= to which row of {target} they refer."
             )
+        elif (entity.token, stored) in self._filled:
+            key, folds = self._filled[entity.token, stored]
+            own = own_value(type, entity.id.type, folds=folds)
+            if own is None:
+                words.append(
+                    f"It fails where rows have the same {key}, which is unique: give fill= a function that makes a "
+                    "value of its own of each row."
+                )
+            else:
+                given = f", fill={own}"
+                fields = self._before[entity.token].fields
+                if len(fields) > 1:
+                    # The function gets rows as this class has them: what else is brought back may not be there yet.
+                    alone = _Before(
+                        self._file.new_class(f"{entity.name}Before"), entity, {stored: fields[stored]}
+                    )
+                    self._alone.append(alone)
+                    before = f"{alone.name}.{_attribute(stored)}"
+        self._add(
+            _Phase.DROP_FIELD,
+            f"drop_field({self._of_before(entity, stored, type)})",
+            f"add_field({before}{given})",
+            "\n".join(words) or None,
+            comment=comment,
+        )
+
+    def _is_filled(self, entity: EntitySpec, difference: Difference) -> bool:
+        return difference.kind == "undeclared field" and any(
+            (entity.token, stored) in self._filled for stored in difference.stored
+        )
+
+    def _keys_to_fill(
+        self, differences: Iterable[tuple[EntitySpec, Difference]]
+    ) -> Iterator[tuple[tuple[int, str], tuple[str, bool]]]:
+        """Give the dropped fields of unique keys, which a way down has to fill with a value of its own for each row.
+
+        With the key in words, and whether it is without case.
+        """
+        for entity, difference in differences:
+            if difference.kind != "undeclared unique":
+                continue
+            owners = [stored.removesuffix(_SHADOW) for stored in difference.stored]
+            gone = [owner for owner in owners if (entity.token, owner) in self._gone]
+            types = {owner: self._there.get((entity.token, owner)) for owner in gone}
+            known = {owner: type for owner, type in types.items() if type is not None and is_declarable(type)}
+            # None conflicts with nothing.
+            if known and len(known) == len(gone) and not any(type.nullable for type in known.values()):
+                folds = difference.stored != tuple(owners)
+                best = [o for o in gone if own_value(known[o], entity.id.type, folds=folds)]
+                key = ", ".join(f"{entity.stored}.{owner}" for owner in owners)
+                yield (entity.token, (best or gone)[0]), (key, folds)
+
+    def _retype(self, entity: EntitySpec, f: FieldSpec, difference: Difference) -> None:
+        found = difference.found
+        name = f"{entity.stored}.{f.stored}"
+        if (found is None or not is_declarable(found)) and not difference.is_convertible:
+            self.unsolved.append(
+                f"{name} is something else there: only you know how it becomes {f.type.kind.value} "
+                "(m.retype_field(…, was=…, using=function))"
+            )
+            return
+        now = self._of_now(entity, f)
+        place = f"{now.name}.{f.name}"
+        if found is None or not is_declarable(found):
+            self.notes.append(f"{name}: a value that does not fit its new declaration fails it")
+            again = f"m.retype_field(…, was={place})"
+            self._add(_Phase.RETYPE, f"retype_field({place})", *_unknown(name, again))
             return
         there, back = conversion(found, f.type), conversion(f.type, found)
         comment = None
@@ -259,15 +360,20 @@ class Drafting:
                 f"{name}: a row where it is None fails it, unless default= says what it becomes"
             )
         emptiest = zero(found) if f.type.nullable and not found.nullable else None
+        words = None
+        if emptiest is not None and f.reference is not None:
+            emptiest = None
+            words = f"A row where it is None fails it: say by default= to which row of {f.reference.target.stored}."
+        elif emptiest is not None and any(f.name in key.names for key in entity.uniques):
+            words = f"It fails where two rows get the same {name}, which is unique."
         down_default = "" if emptiest is None else f", default={self._file.value(emptiest, found)}"
         down = (
             f'irreversible("only you know how {name} becomes what it was")'
             if back is None
             else f"retype_field({before}, was={place}{_using(back)}{down_default})"
         )
-        self._add(
-            _Phase.RETYPE, f"retype_field({place}, was={before}{_using(there)}{default})", down, comment
-        )
+        up = f"retype_field({place}, was={before}{_using(there)}{default})"
+        self._add(_Phase.RETYPE, up, down, words, comment=comment)
 
     def _add_key(self, entity: EntitySpec, key: UniqueKey | IndexSpec) -> None:
         names = _names(key)
@@ -298,6 +404,9 @@ class Drafting:
                 options = ["unique=True" if word == "unique" else "index=True"]
             places.append(self._of_before(entity, owner, type, options))
         given = ", ".join(places)
+        if not is_alone:
+            keys = self._class_before(entity).keys.setdefault("unique" if word == "unique" else "indexes", [])
+            keys.append(tuple(map(_attribute, owners)))
         if not gone:
             self._add(_Phase.DROP_KEY, f"drop_{word}({given})", f"add_{word}({given})")
         elif not is_alone:
@@ -328,8 +437,16 @@ class Drafting:
                 return f.type
         return None
 
-    def _add(self, phase: _Phase, up: str, down: str, comment: str | None = None) -> None:
-        self._steps.append(_Step(phase, f"m.{up}", f"m.{down}", comment))
+    def _add(
+        self,
+        phase: _Phase,
+        up: str,
+        down: str,
+        down_comment: str | None = None,
+        *,
+        comment: str | None = None,
+    ) -> None:
+        self._steps.append(_Step(phase, f"m.{up}", f"m.{down}", comment, down_comment))
 
     # -- classes -------------------------------------------------------------------------------------------------------
 
@@ -345,18 +462,23 @@ class Drafting:
         self, entity: EntitySpec, stored: str, type: ValueType, options: Iterable[str] = ()
     ) -> str:
         """Return the field of the class as it was, `UserBefore.bio`."""
-        before = self._before.get(entity.token)
-        if before is None:
-            name = self._file.new_class(f"{entity.name}Before")
-            before = self._before[entity.token] = _Before(name, entity)
+        before = self._class_before(entity)
         known = before.fields.setdefault(stored, (type, []))[1]
         known += [option for option in options if option not in known]
         return f"{before.name}.{_attribute(stored)}"
 
+    def _class_before(self, entity: EntitySpec) -> _Before:
+        before = self._before.get(entity.token)
+        if before is None:
+            name = self._file.new_class(f"{entity.name}Before")
+            before = self._before[entity.token] = _Before(name, entity)
+        return before
+
     def _target(self, stored: str, type: ValueType) -> str:
-        """Return the class that a reference of before points to."""
+        """Return the class that a reference of before points to: by another one of before, as no name may come twice."""
+        stored = self._new_names.get(stored, stored)
         if stored in self._declared:
-            return self._of_now(self._declared[stored]).name
+            return self._class_before(self._declared[stored]).name
         if stored not in self._others:
             name = self._file.new_class("".join(part.title() for part in stored.replace(".", "_").split("_")))
             self._others[stored] = ClassText(name, self._record(type), [f'name="{stored}"'])
@@ -365,15 +487,19 @@ class Drafting:
     def _own_options(self, entity: EntitySpec, f: FieldSpec, *, is_before: bool = False) -> list[str]:
         """Return what `field()` says of the field itself, but its type and its default.
 
-        *is_before*: without the keys that are not there yet.
+        *is_before*: without the keys and the reference that are not there yet.
         """
         said: list[str] = []
         is_there = not is_before or (entity.token, (f.name,)) not in self._missing
         unique = next((k for k in entity.uniques if k.names == (f.name,)), None)
         if unique is not None and is_there:
             said.append('unique="casefold"' if unique.fields[0].shadow_of else "unique=True")
+        if f.reference is not None and is_before and (entity.token, f.name) in self._new_references:
+            return said  # what was there instead is told beside it
         if f.reference is not None:
-            said.append(f"references=lambda: {self._of_now(f.reference.target).name}")
+            target = f.reference.target
+            named = self._class_before(target).name if is_before else self._of_now(target).name
+            said.append(f"references=lambda: {named}")
             if f.reference.on_delete != "restrict":
                 said.append(f'on_delete="{f.reference.on_delete}"')
             if not f.reference.check:
@@ -405,8 +531,7 @@ class Drafting:
         for word, keys in (("unique", entity.uniques), ("indexes", entity.indexes)):
             compounds = [c for c in map(_names, keys) if len(c) > 1 and set(c) <= {*names, "id"}]
             if compounds:
-                shown = ", ".join(f"({', '.join(map(_quoted, c))})" for c in compounds)
-                text.keywords.append(f"{word}=[{shown}]")
+                text.keywords.append(_compounds(word, compounds))
         if is_whole and entity.stripes != 1:
             text.keywords.append(f"hot={entity.stripes}")
         if "id" not in names and "id" not in skipped:
@@ -426,6 +551,7 @@ class Drafting:
         if not _is_plain_id(id):
             said = [] if id.stored == "id" else [f'stored_as="{id.stored}"']
             text.fields["id"] = self._file.declaration(id.type, said)
+        text.keywords += [_compounds(word, keys) for word, keys in before.keys.items()]
         for stored, (type, options) in before.fields.items():
             attribute = _attribute(stored)
             named = [] if attribute == stored else [f'stored_as="{stored}"']
@@ -452,7 +578,7 @@ class Drafting:
                 if now.name not in texts:
                     texts[now.name] = text = ClassText(now.name, "")
                     self._write_now(text, now.entity, now, now.entity.stored)
-        befores = [self._write_before(before) for before in self._before.values()]
+        befores = [self._write_before(before) for before in (*self._before.values(), *self._alone)]
         classes = [*file.classes.values(), *self._others.values(), *texts.values(), *befores, *self._wholes]
         steps = sorted(self._steps, key=lambda step: step.phase)
         parts = ['"""Close what differs between the database and the entities."""']
@@ -462,12 +588,35 @@ class Drafting:
         parts += [text.render() + "\n" for text in classes]
         up: list[str] = []
         for step in steps:
-            up += [f"    # {step.comment}"] if step.comment else []
+            up += _comment(step.comment)
             up += [f"    {step.up}"] if step.up else []
-        down = [f"    {step.down}" for step in reversed(steps)]
+        down: list[str] = []
+        backwards = list(reversed(steps))
+        # What cannot be undone says so before anything is sent.
+        for step in sorted(backwards, key=lambda step: not step.is_irreversible):
+            down += _comment(step.down_comment)
+            down += [f"    {step.down}"] if step.down else []
         parts.append("\n".join(["def up(m: Migration) -> None:", *up]) + "\n")
         parts.append("\n".join(["def down(m: Migration) -> None:", *down]))
         return "\n\n".join(parts) + "\n"
+
+
+def _comment(words: str | None) -> list[str]:
+    lines = [] if words is None else words.split("\n")
+    return [
+        part
+        for line in lines
+        for part in wrap(line, 100, initial_indent="    # ", subsequent_indent="    # ")
+    ]
+
+
+def _unknown(place: str, again: str) -> tuple[str, str]:
+    """Return the way down of a field whose declaration is not known, and what a person can write in its place."""
+    why = f'irreversible("nobody knows how {place} was declared")'
+    return (
+        why,
+        f"Where you know: declare {place} as it was in a class of its own, and {again} in this line's place.",
+    )
 
 
 def _names(key: UniqueKey | IndexSpec) -> tuple[str, ...]:
@@ -476,6 +625,11 @@ def _names(key: UniqueKey | IndexSpec) -> tuple[str, ...]:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
+
+
+def _compounds(word: str, keys: Iterable[tuple[str, ...]]) -> str:
+    shown = ", ".join(f"({', '.join(map(_quoted, names))})" for names in keys)
+    return f"{word}=[{shown}]"
 
 
 def _using(conversion: Conversion) -> str:

@@ -18,9 +18,9 @@ from pydantic import BaseModel
 
 from ..objectid import ObjectId
 from ..spec import ModelSpec
-from ..values import Kind, ValueType
+from ..values import DEFAULT_TEXT_LENGTH, Kind, ValueType
 
-__all__ = ["ClassText", "SourceFile", "is_declarable", "zero"]
+__all__ = ["ClassText", "SourceFile", "is_declarable", "own_value", "zero"]
 
 _NAMES: dict[Kind, tuple[str, str | None]] = {
     Kind.UUID: ("UUID", "uuid"),
@@ -78,6 +78,31 @@ def zero(type: ValueType) -> Any:
     return _ZEROS[type.kind]()
 
 
+def own_value(type: ValueType, id: ValueType, *, folds: bool = False) -> str | None:
+    """Return the source of a function that makes a value of its own of each row, out of its id; None: none is known.
+
+    *folds*: the values are unique without case.
+    """
+    if type.choices is not None:
+        return None
+    if type.kind is Kind.TEXT:
+        longest = _LONGEST.get(id.kind)
+        if id.kind is Kind.TEXT and not folds:
+            longest = id.max_length or DEFAULT_TEXT_LENGTH
+        if longest is None or (type.max_length is not None and type.max_length < longest):
+            return None
+        return "lambda row: row.id" if id.kind is Kind.TEXT else "lambda row: str(row.id)"
+    if type.kind is not id.kind:
+        return None
+    if type.kind is Kind.INT:
+        (low, high), (least, most) = type.bounds, id.bounds
+        if least < low or high < most:
+            return None
+    return "lambda row: row.id"
+
+
+_LONGEST = {Kind.UUID: 36, Kind.OBJECT_ID: 24, Kind.INT: 20}
+"""How long the text of an id is at most."""
 _ZEROS: dict[Kind, Callable[[], Any]] = {
     Kind.UUID: lambda: UUID(int=0),
     Kind.OBJECT_ID: lambda: ObjectId(bytes(12)),

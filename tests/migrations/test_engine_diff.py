@@ -75,7 +75,7 @@ TYPES: dict[str, tuple[Any, dict[str, Any], Callable[[int], Any]]] = {
     "decimal": (Decimal, {"max_digits": 10, "decimal_places": 2}, lambda n: Decimal(n) / 4),
     "finer": (Decimal, {"max_digits": 12, "decimal_places": 4}, lambda n: Decimal(n) / 4),
     "text": (str, {"max_length": 60}, str),
-    "longer": (str, {"max_length": 100}, str),
+    "longer": (str, {"max_length": 100}, lambda n: f"{n}.25"),
     "endless": (str, {}, str),
     "literal": (Literal["red", "green", "blue"], {}, lambda _n: "red"),
     "enum": (Colour, {}, lambda _n: Colour.RED),
@@ -103,7 +103,7 @@ CONVERTED: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("int", "text"): str,
     ("positive", "endless"): str,
     ("decimal", "finer"): Decimal,
-    ("decimal", "text"): str,
+    ("decimal", "text"): lambda value: str(value.quantize(Decimal("0.01"))),
     ("text", "longer"): str,
     ("longer", "text"): str,
     ("text", "endless"): str,
@@ -179,14 +179,11 @@ def changes(draw: st.DrawFn) -> Change:
             case "retype":
                 kinds = [new for kind, new in CONVERTED if kind == old.kind]
                 after[name] = Declared(draw(st.sampled_from(kinds or [old.kind])), old.nullable)
-            # What a nested model holds is not told by MongoDB's validator: nobody can say how it was.
-            case "loosen" if old.kind != "place":
+            case "loosen":
                 after[name] = Declared(old.kind, not old.nullable)
             case "rename":
                 renames[name + "_new"] = name
                 after[name + "_new"] = old
-            case "loosen":
-                after[name] = old
             case _:
                 pass
     for name in draw(st.sets(st.sampled_from(["x", "y"]))):
@@ -291,7 +288,7 @@ def _check(url: str, folder: Path, change: Change) -> None:
             for row, found in zip(rows, db.store(after).find(), strict=True):
                 wanted = _expected(change, row)
                 assert {name: getattr(found, name) for name in wanted} == wanted, draft.source
-        if draft.source and "m.irreversible" not in draft.source and not _is_lost(change):
+        if draft.source and "m.irreversible" not in draft.source and not _is_lost(change, draft.source):
             migrator.steps(-1)
             assert migrator.diff([before]).is_empty, draft.source
             with connect(url, entities=[before]) as db:
@@ -305,13 +302,11 @@ def _check(url: str, folder: Path, change: Change) -> None:
         db.drop_schema()
 
 
-def _is_lost(change: Change) -> bool:
-    """Whether a dropped field cannot come back for three rows: it was unique, or one of values that MongoDB does not tell."""
+def _is_lost(change: Change, source: str) -> bool:
+    """Whether the way down waits for its author: a dropped field was unique, or one of values that MongoDB does not tell."""
     old_names = {change.renames.get(name, name) for name in change.after}
-    in_key = set(change.compound_before) if change.is_unique else set[str]()
-    return any(
-        not of.nullable
-        and (of.key in ("unique", "casefold") or name in in_key or of.kind in ("literal", "enum", "size"))
+    return "    # It fails where rows have the same" in source or any(
+        not of.nullable and of.kind in ("literal", "enum", "size")
         for name, of in change.before.items()
         if name not in old_names
     )

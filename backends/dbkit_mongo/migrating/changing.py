@@ -27,7 +27,7 @@ from .conditions import bson_types, counted, lacking, misfits, of_types, out_of_
 from .drafts import Draft, is_own_name, mentions, own_name
 from .planning import SHADOW, Look, checked, documents, no_collection, there, without_guards
 from .steps import Check, Command, Document, Note, Rewrite, Step, Transform, as_json
-from .types import type_of
+from .types import holds_same, type_of
 
 __all__ = ["Notes", "plan_rename", "plan_rename_collection", "plan_retype"]
 
@@ -292,6 +292,9 @@ class _Retyping:
 
     def _lossless(self) -> tuple[list[Step], list[Step], Document | None]:
         old, new = self.old, self.type
+        # A nested model's own declaration is no type without its class, and its values are looked at all the same.
+        if old is None and holds_same(self.schema, self.was):
+            old = new
         same = old is not None and old.kind is new.kind
         if not same and not (old is not None and (old.kind, new.kind) == (Kind.INT, Kind.DECIMAL)):
             there = "something" if old is None else old.kind.value

@@ -7,9 +7,11 @@ of a field that is not declared are told beside it: dropping it takes them along
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dbkit.migrations.differences import Difference, Kind
 from dbkit.spec import EntitySpec
+from dbkit.values import ValueType
 
 from ..rows import key_of
 from ..schema import Index, _indexes, _types, _words
@@ -17,7 +19,7 @@ from .conditions import value_schema
 from .drafts import Draft, is_own_name
 from .planning import SHADOW, plain_index, unique_index
 from .steps import Document
-from .types import type_of
+from .types import holds_same, type_of
 
 __all__ = ["differences_of"]
 
@@ -70,7 +72,9 @@ class _Comparing:
                 f"{_said(ours, is_required)} here",
                 field=field,
                 stored=(key,),
-                found=type_of(theirs),
+                found=_found(field.type, theirs),
+                is_convertible=holds_same(ours, theirs),
+                is_limited=False,
             )
         for key in sorted(self.undeclared):
             if self._is_shadow(key):
@@ -81,6 +85,7 @@ class _Comparing:
                 f"{place}.{key} is there and not declared",
                 stored=(key,),
                 found=type_of(draft.properties[key]),
+                is_limited=False,
             )
 
     def _is_shadow(self, key: str) -> bool:
@@ -147,6 +152,16 @@ class _Comparing:
             kind: Kind = "undeclared unique" if spec.get("unique") else "undeclared index"
             words = f"{self.entity.stored}: {kind.removeprefix('undeclared ')} on {', '.join(shown)} is not declared"
             yield Difference(kind, self.entity, words, stored=shown)
+
+
+def _found(declared: ValueType, theirs: Document) -> ValueType | None:
+    found = type_of(theirs)
+    if found is None:
+        # A nested model is the declared one where nothing but null differs.
+        nullable = "null" in _types(theirs)
+        twin = declared.optional() if nullable else replace(declared, nullable=False)
+        found = twin if _alike(value_schema(twin), theirs) else None
+    return found
 
 
 def _alike(ours: Document, theirs: Document) -> bool:

@@ -171,10 +171,18 @@ class Draft:
         """Plan that the index of this name is dropped."""
         self.remove(lambda spec: spec["name"] == name)
 
-    def settle(self, entity: EntitySpec, fields: Iterable[FieldSpec], *, refers: bool = True) -> None:
-        """Plan that each field has an index of its own where it is declared, or refers and no other one serves it.
+    def settle(
+        self,
+        entity: EntitySpec,
+        fields: Iterable[FieldSpec],
+        *,
+        refers: bool = True,
+        makes_declared: bool = False,
+    ) -> None:
+        """Plan that each field that refers has an index of its own, unless another one serves it.
 
-        One that only a reference explains goes where another one serves it, or *refers* is False.
+        One that only a reference explains goes where another one serves it, or *refers* is False. What is declared
+        itself stays, and is made only where *makes_declared*.
         """
         for field in fields:
             key = key_of(field)
@@ -192,9 +200,10 @@ class Draft:
             is_declared = (said is not None and said.index) or (
                 field.reference is None and any(index.fields == (field,) for index in entity.indexes)
             )
-            if is_declared or (refers and field.reference is not None and not is_served):
+            is_needed = refers and field.reference is not None and not is_served
+            if is_needed or (is_declared and makes_declared):
                 self.add_index(own)
-            elif field.reference is not None or not refers:
+            elif not is_declared and (field.reference is not None or not refers):
                 self.discard(own.name)
 
 

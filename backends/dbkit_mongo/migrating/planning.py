@@ -7,13 +7,12 @@ change and made strict after them, uniqueness is asked about before its index is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dbkit.answers import no_table
+from dbkit.answers import no_table, not_unique
 from dbkit.errors import (
     DbkitError,
-    DuplicateKey,
     InvalidInput,
     ReferenceViolation,
     SchemaDrift,
@@ -155,7 +154,7 @@ def _add_field(operation: AddField, look: Look) -> list[Step]:
     )
     alone = [u for u in entity.uniques if u.names == (field.name,)]
     if alone and operation.fill is None and operation.default is not None:
-        draft.steps.append(Check(entity.stored, counted(gaps, least=2), _same_default(entity, field)))
+        draft.steps.append(Check(entity.stored, counted(gaps, least=2), _duplicated(entity, (field.name,))))
     if draft.properties.get(key, schema) != schema:
         raise SchemaDrift(
             f"{entity.name} has a field {key!r} already, of another type",
@@ -184,7 +183,7 @@ def _add_field(operation: AddField, look: Look) -> list[Step]:
         draft.steps.append(Check(entity.stored, orphans(field, key), _orphaned(entity, field), undo))
     for unique in alone:
         draft.add_index(unique_index(unique))
-    draft.settle(entity, [field])
+    draft.settle(entity, [field], makes_declared=True)
     return draft.steps + guards_steps([field], look)
 
 
@@ -273,7 +272,7 @@ def unique_index(key: UniqueKey) -> Index:
 def _ask_unique(draft: Draft, entity: EntitySpec, key: UniqueKey, undo: tuple[Step, ...] = ()) -> None:
     """Plan the question about duplicates."""
     found = duplicates(unique_index(key))
-    draft.steps.append(Check(draft.name, found, _duplicated(entity, key), undo))
+    draft.steps.append(Check(draft.name, found, _duplicated(entity, key.names), undo))
 
 
 def _shadow_of(key: UniqueKey) -> FieldSpec | None:
@@ -384,7 +383,7 @@ def _add_reference(operation: AddReference, look: Look) -> list[Step]:
     draft = there(entity.stored, look)
     if field.reference is not None and field.reference.check:
         draft.steps.append(Check(entity.stored, orphans(field, key_of(field)), _orphaned(entity, field)))
-    draft.settle(entity, [field])
+    draft.settle(entity, [field], makes_declared=True)
     return draft.steps + guards_steps([field], look)
 
 
@@ -422,23 +421,8 @@ def _strange(entity: EntitySpec, field: FieldSpec, what: str) -> Refusal:
     )
 
 
-def _same_default(entity: EntitySpec, field: FieldSpec) -> Refusal:
-    return lambda found: DuplicateKey(
-        f"{documents(found['n'], entity)} would get the same {field.name}, which is unique",
-        entity=entity.name,
-        field=field.name,
-        hint="give fill=…, or None where the field is nullable",
-    )
-
-
-def _duplicated(entity: EntitySpec, key: UniqueKey) -> Refusal:
-    names = ", ".join(key.names)
-    return lambda found: DuplicateKey(
-        f"{documents(found['n'], entity)} share {found['keys']:,} values of {names}: it cannot be unique",
-        entity=entity.name,
-        field=names,
-        hint="change or delete them first",
-    )
+def _duplicated(entity: EntitySpec, names: Sequence[str]) -> Refusal:
+    return lambda found: not_unique(entity.name, ", ".join(names), found["n"])
 
 
 def _orphaned(entity: EntitySpec, field: FieldSpec) -> Refusal:

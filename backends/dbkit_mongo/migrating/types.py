@@ -10,7 +10,7 @@ from dbkit.values import Kind, ValueType
 
 from ..schema import _BSON_TYPES, _MEANINGS
 
-__all__ = ["type_of"]
+__all__ = ["holds_same", "type_of"]
 
 _DECIMAL = re.compile(r"decimal with (\d+) places\Z")
 _MEANT = {meaning: kind for kind, meaning in _MEANINGS.items()}
@@ -52,3 +52,25 @@ def type_of(schema: Mapping[str, Any] | None) -> ValueType | None:
     if kind is Kind.DICT:
         return ValueType(kind, nullable=nullable, element=ValueType(Kind.JSON, nullable=True))
     return ValueType(kind, nullable=nullable)
+
+
+def holds_same(schema: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+    """Whether values of the one declaration mean the same under the other, where they fit it.
+
+    So it is with a nested model, or a list of them, whose fields came, went, or may be null.
+    """
+    if other is None or _stated(schema) != _stated(other):
+        return False
+    mine, theirs = schema.get("properties", {}), other.get("properties", {})
+    return (
+        schema.get("description") == other.get("description")
+        and bool(mine) == bool(theirs)
+        and all(holds_same(mine[key], theirs[key]) for key in mine.keys() & theirs.keys())
+        and ("items" in schema) == ("items" in other)
+        and ("items" not in schema or holds_same(schema["items"], other["items"]))
+    )
+
+
+def _stated(schema: Mapping[str, Any]) -> frozenset[str]:
+    stated = schema.get("bsonType")
+    return frozenset([stated] if isinstance(stated, str) else stated or ()) - {"null"}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dbkit.migrations.differences import Difference
 from dbkit.spec import EntitySpec, FieldSpec
+from dbkit.values import ValueType
 
 from ..drift import Comparison
 from ..found import StoredColumn, found_type
 from ..schema import Tables, constraint_name
-from .data import shadow_name
+from .data import converted, shadow_name
+from .nested import readable_as
 
 __all__ = ["differences", "missing"]
 
@@ -85,13 +88,25 @@ class _Told:
                 parts |= {f"column {shadow.stored}", f"check of {shadow.stored}"}
             if parts & self.found.problems.keys() or f.stored in in_size:
                 column = self.there.columns[f.stored]
+                found = self._twin(f, column) or self._type(column)
                 yield self._say(
                     "changed field",
                     f"{f.stored} is {_words(column)} there, and declared otherwise",
                     field=f,
                     stored=(f.stored,),
-                    found=self._type(column),
+                    found=found,
+                    is_convertible=found is not None or self._is_convertible(f, column),
                 )
+
+    def _twin(self, f: FieldSpec, column: StoredColumn) -> ValueType | None:
+        """Return the declared type with the nullability that is there, where the CHECK's digest says that it was this."""
+        twin = replace(f.type, nullable=column.nullable)
+        check = self.tables.check(self.entity, FieldSpec(column.name, column.name, twin))
+        return twin if check is not None and check[0] in {name for name, _ in column.checks} else None
+
+    def _is_convertible(self, f: FieldSpec, column: StoredColumn) -> bool:
+        found = readable_as(self.tables, self.entity, column, f.type)
+        return found is not None and converted(self.tables.dialect, column.name, found, f.type) is not None
 
     # -- references ----------------------------------------------------------------------------------------------------
 

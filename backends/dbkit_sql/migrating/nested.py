@@ -7,15 +7,16 @@ such a value would be another value, and nothing would say so; so these leaves m
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 
 from dbkit.spec import EntitySpec
 from dbkit.values import Kind, ValueType
 
-from ..found import StoredColumn
+from ..found import StoredColumn, found_form, found_type
 from ..schema import Tables, constraint_name, digest, signature
 
-__all__ = ["has_gained_fields", "means_the_same"]
+__all__ = ["means_the_same", "readable_as"]
 
 _PLAIN = frozenset({Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.JSON})
 """What JSON itself has: whether a value fits is seen when it is read."""
@@ -54,7 +55,21 @@ def _leaves(type: ValueType) -> Iterator[ValueType]:
         yield from _leaves(part)
 
 
-def has_gained_fields(tables: Tables, entity: EntitySpec, column: StoredColumn, wanted: ValueType) -> bool:
+def readable_as(
+    tables: Tables, entity: EntitySpec, column: StoredColumn, wanted: ValueType
+) -> ValueType | None:
+    """Return as what the values of a column can be read that are to become *wanted*; None where nobody can tell.
+
+    Whether each of them fits is looked at, so that their form may be enough.
+    """
+    # Which values an Enum had does not matter here: they are all texts.
+    found = found_type(tables, entity, replace(column, is_sized=None))
+    if found is not None:
+        return found
+    return wanted if _has_gained_fields(tables, entity, column, wanted) else found_form(tables, column)
+
+
+def _has_gained_fields(tables: Tables, entity: EntitySpec, column: StoredColumn, wanted: ValueType) -> bool:
     """Return whether all that is new is a few more fields of a nested model: then a check's digest is that without them."""
     names = {name for name, _ in column.checks}
     text = " AND ".join(tables.dialect.checks(tables.quoted(column.name), wanted))

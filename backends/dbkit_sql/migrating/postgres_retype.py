@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dbkit.answers import not_unique
 from dbkit.migrations.operations import RetypeField
 from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import ValueType
 
-from ..found import StoredColumn, found_form, found_type
+from ..found import StoredColumn, found_type
 from ..schema import Tables
 from . import data, refusals
-from .nested import has_gained_fields
+from .nested import readable_as
 from .postgres_fields import FieldOperations
 from .postgres_tables import Index, Table
 
@@ -63,7 +64,7 @@ class RetypeOperations(FieldOperations):
             if index.is_unique and self._reads:
                 names = tuple(column for column, _ in index.columns)
                 if twice := self._t.number(data.duplicates_sql(tables, entity, names)):
-                    raise refusals.duplicates(entity, data.declared(entity, names), twice)
+                    raise not_unique(entity.name, ", ".join(data.declared(entity, names)), twice)
             self._t.create_index(table, name, index)
         return rows
 
@@ -88,13 +89,9 @@ class RetypeOperations(FieldOperations):
         type, not_null = table.columns[name]
         checks = tuple((check, table.checks[check][0]) for check in table.own_checks(name))
         column = StoredColumn(name, type.partition(" COLLATE")[0], not not_null, checks)
-        found = found_type(tables, op.entity, column)
-        if found is not None or op.using is not None:
-            return found
-        # Whether each stored value fits is looked at, so that their form may be enough.
-        if has_gained_fields(tables, op.entity, column, op.field.type):
-            return op.field.type
-        return found_form(tables, column)
+        if op.using is not None:
+            return found_type(tables, op.entity, column)
+        return readable_as(tables, op.entity, column, op.field.type)
 
     def _no_nulls(self, op: RetypeField) -> None:
         if op.field.type.nullable or op.default is not None or not self._reads:

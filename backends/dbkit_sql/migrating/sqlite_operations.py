@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
+from dbkit.answers import not_unique
 from dbkit.migrations.operations import (
     AddField,
     AddIndex,
@@ -28,10 +29,10 @@ from dbkit.spec import EntitySpec, FieldSpec, UniqueKey
 from dbkit.values import ValueType, casefold_key
 
 from ..drift import sqlite_table
-from ..found import StoredColumn, found_form, found_type
+from ..found import StoredColumn, found_type
 from ..schema import Tables
 from . import data, refusals
-from .nested import has_gained_fields
+from .nested import readable_as
 from .parts import Definition, column_rest, index_columns, mentions, renamed_index
 from .sqlite_tables import SqliteTables, Value
 
@@ -224,7 +225,7 @@ class SqliteOperations:
     def _unique(self, tables: Tables, entity: EntitySpec, columns: list[str]) -> None:
         names = tuple(columns)
         if self._reads and (found := self._t.number(data.duplicates_sql(tables, entity, names))):
-            raise refusals.duplicates(entity, data.declared(entity, names), found)
+            raise not_unique(entity.name, ", ".join(data.declared(entity, names)), found)
 
     def _drop_field(self, op: DropField) -> int:
         table = op.collection
@@ -336,15 +337,9 @@ class SqliteOperations:
         return self._t.rebuild(table, new, values=values, judge=partial(self._unique, tables, entity))
 
     def _found(self, op: RetypeField, tables: Tables, column: StoredColumn) -> ValueType | None:
-        # Which values an Enum had does not matter here: they are all texts.
-        column = replace(column, is_sized=None)
-        found = found_type(tables, op.entity, column)
-        if found is not None or op.using is not None:
-            return found
-        # Whether each stored value fits is looked at, so that their form may be enough.
-        if has_gained_fields(tables, op.entity, column, op.field.type):
-            return op.field.type
-        return found_form(tables, column)
+        if op.using is not None:
+            return found_type(tables, op.entity, replace(column, is_sized=None))
+        return readable_as(tables, op.entity, column, op.field.type)
 
     def _refuse_referenced(self, table: str, f: FieldSpec) -> None:
         if f.stored in self._t.primary_key(table) and (by := self._t.referring(table)):
