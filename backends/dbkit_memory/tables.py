@@ -20,10 +20,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbkit.answers import no_table
-from dbkit.checking import Finding
 from dbkit.errors import (
     Conflict,
     NotFound,
@@ -36,6 +35,9 @@ from dbkit.spec import EntitySpec, OnDelete
 from dbkit.values import Kind, ValueType
 
 from .evaluate import Row
+
+if TYPE_CHECKING:
+    from dbkit.checking import Finding
 
 __all__ = ["Link", "Table", "Tables", "Unique", "Version", "Work"]
 
@@ -336,6 +338,8 @@ class Tables:
 
     def check(self, entities: Iterable[EntitySpec]) -> list[Finding]:
         """Say which tables are missing, or made for other declarations."""
+        from dbkit.checking import Finding
+
         with self._lock:
             made: list[Finding] = []
             for entity in entities:

@@ -6,10 +6,9 @@ import platform
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dbkit.answers import Closed
-from dbkit.checking import Finding
 from dbkit.errors import InvalidInput
 from dbkit.options import Isolation
 from dbkit.page import PageRows
@@ -37,6 +36,9 @@ from .. import describe, reading, writing
 from ..features import MEMORY
 from ..tables import Tables, Work
 from ..turns import AsyncTurn
+
+if TYPE_CHECKING:
+    from dbkit.checking import Finding
 
 __all__ = ["AsyncMemoryBackend", "AsyncMemoryTransaction"]
 

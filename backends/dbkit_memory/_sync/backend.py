@@ -7,10 +7,9 @@ import platform
 from collections.abc import Generator, Callable, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dbkit.answers import Closed
-from dbkit.checking import Finding
 from dbkit.errors import InvalidInput
 from dbkit.options import Isolation
 from dbkit.page import PageRows
@@ -38,6 +37,9 @@ from .. import describe, reading, writing
 from ..features import MEMORY
 from ..tables import Tables, Work
 from ..turns import Turn
+
+if TYPE_CHECKING:
+    from dbkit.checking import Finding
 
 __all__ = ["MemoryBackend", "MemoryTransaction"]
 

@@ -7,13 +7,12 @@ from importlib.metadata import version
 from operator import itemgetter
 from random import shuffle
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
 from dbkit.answers import Closed, out_of_range
-from dbkit.checking import Finding
 from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
@@ -30,13 +29,14 @@ from ..identity import check_version, features_of, quirks_of, server_info
 from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
 from ..writes import ClaimPlan, assigned, compile_claim
-from .checking import check
 from .duplicates import settled
-from .filling import backfill
 from .link import AsyncLink
 from .operations import AsyncMongoOperations, AsyncWork
 from .references import refer
 from .transaction import AsyncMongoTransaction
+
+if TYPE_CHECKING:
+    from dbkit.checking import Finding
 
 __all__ = ["AsyncMongoBackend"]
 
@@ -211,6 +211,8 @@ class AsyncMongoBackend(AsyncMongoOperations):
         return []
 
     async def check(self, entities: Sequence[EntitySpec], sample: int | None) -> list[Finding]:
+        from .checking import check
+
         return await check(self.link, entities, sample)
 
     async def backfill(
@@ -220,6 +222,8 @@ class AsyncMongoBackend(AsyncMongoOperations):
         batch: int,
         told: Callable[[int, int], object],
     ) -> int:
+        from .filling import backfill
+
         return await backfill(self.link, entity, values, batch, told)
 
     async def drop_schema(self) -> None:
