@@ -34,6 +34,7 @@ __all__ = [
     "missing_parent",
     "no_row",
     "no_table",
+    "not_unique",
     "out_of_range",
     "row_too_large",
     "still_referenced",
@@ -70,6 +71,16 @@ def duplicate(entity: str, field: str | None) -> DuplicateKey:
     """Another row has the same key; *field* names it as declared, compound ones joined by `, `."""
     what = f"the same {field}" if field else "the same unique key"
     return DuplicateKey(f"another {entity} has {what}", entity=entity, field=field)
+
+
+def not_unique(entity: str, field: str, rows: int) -> DuplicateKey:
+    """A key is to become unique, and is not; *rows* are all that share a value of it, or would."""
+    return DuplicateKey(
+        f"{rows:,} rows of {entity} have the same {field} as another one",
+        entity=entity,
+        field=field,
+        hint="mend the rows first",
+    )
 
 
 def missing_parent(entity: str, field: str, parent: str) -> ReferenceViolation:

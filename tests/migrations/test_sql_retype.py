@@ -207,7 +207,7 @@ def test_what_does_not_fit_changes_nothing(store: MigrationStore) -> None:
         (
             _retype("rank", Moved, using={1: 7, 2: 7}.get),
             errors.DuplicateKey,
-            "1 row of 'things' has the same rank",
+            "2 rows of Moved have the same rank as another one",
         ),
         (
             _retype("unbounded", Moved, using=str, found=spec_of(Guess).by_name["unbounded"]),

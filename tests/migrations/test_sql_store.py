@@ -247,7 +247,11 @@ def test_what_does_not_fit_is_refused_with_counts(store: MigrationStore, url: st
     begun(url)
     named, short = spec_of(Named), spec_of(Short)
     refused: list[tuple[Any, type[errors.DbkitError], str]] = [
-        (AddUnique(named, named.uniques[0]), errors.DuplicateKey, "1 row of 'members' has the same name"),
+        (
+            AddUnique(named, named.uniques[0]),
+            errors.DuplicateKey,
+            "2 rows of Named have the same name as another one",
+        ),
         (
             RetypeField(short, _field(Short, "name")),
             errors.StoredDataInvalid,

@@ -94,7 +94,7 @@ def counted(filter: Document, *, least: int = 1) -> list[Document]:
 
 
 def duplicates(index: Index) -> list[Document]:
-    """Return the pipeline that counts the keys (`keys`) and documents (`n`) that the unique index would refuse."""
+    """Return the pipeline that counts the documents that share a key (`n`), as the unique index allows none."""
     within = [{"$match": dict(index.partial)}] if index.partial else []
     # An index holds null for what is missing.
     key = {f"k{i}": {"$ifNull": [f"${name}", None]} for i, name in enumerate(index.keys)}
@@ -102,7 +102,7 @@ def duplicates(index: Index) -> list[Document]:
         *within,
         {"$group": {"_id": key, "n": {"$sum": 1}}},
         {"$match": {"n": {"$gt": 1}}},
-        {"$group": {"_id": None, "keys": {"$sum": 1}, "n": {"$sum": "$n"}}},
+        {"$group": {"_id": None, "n": {"$sum": "$n"}}},
     ]
 
 

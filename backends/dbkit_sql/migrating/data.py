@@ -188,12 +188,12 @@ def declared(entity: EntitySpec, columns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def duplicates_sql(tables: Tables, entity: EntitySpec, names: tuple[str, ...]) -> str:
-    """Return the statement that counts the rows too many of each value of a key."""
+    """Return the statement that counts the rows that share a value of a key."""
     columns = [tables.quoted(name) for name in names]
     some = " AND ".join(f"{column} IS NOT NULL" for column in columns)
     listed = ", ".join(columns)
     return (
-        f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {tables.quoted_table(entity.stored)} "  # noqa: S608
+        f"SELECT coalesce(sum(n), 0) FROM (SELECT count(*) AS n FROM {tables.quoted_table(entity.stored)} "  # noqa: S608
         f"WHERE {some} GROUP BY {listed} HAVING count(*) > 1) AS found"
     )
 

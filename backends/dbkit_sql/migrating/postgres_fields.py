@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from dbkit.answers import not_unique
 from dbkit.errors import InvalidInput
 from dbkit.migrations.operations import AddField, DropField, RenameField
 from dbkit.spec import EntitySpec, FieldSpec, UniqueKey
@@ -136,7 +137,7 @@ class FieldOperations:
         for key in keys:
             columns = tuple(f.stored for f in key.fields)
             if found := self._t.number(data.duplicates_sql(tables, entity, columns)):
-                raise refusals.duplicates(entity, key.names, found)
+                raise not_unique(entity.name, ", ".join(key.names), found)
 
     def _index_all(self, tables: Tables, entity: EntitySpec, table: Table) -> None:
         for index in tables.indexes[entity.token]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dbkit.answers import IN_MIGRATIONS
 from dbkit.errors import (
     DbkitError,
-    DuplicateKey,
     InvalidInput,
     ReferenceViolation,
     SchemaDrift,
@@ -16,7 +15,6 @@ from dbkit.values import ValueType
 
 __all__ = [
     "absent",
-    "duplicates",
     "in_a_migration",
     "misfits",
     "no_conversion",
@@ -74,17 +72,6 @@ def misfits(entity: EntitySpec, field: FieldSpec, rows: int) -> StoredDataInvali
         entity=entity.name,
         field=field.name,
         hint="give using=, or mend the rows first",
-    )
-
-
-def duplicates(entity: EntitySpec, names: tuple[str, ...], rows: int) -> DuplicateKey:
-    """A key is to be unique, and is not."""
-    field = ", ".join(names)
-    return DuplicateKey(
-        f"{_rows(rows)} of {entity.stored!r} {'have' if rows > 1 else 'has'} the same {field} as another one",
-        entity=entity.name,
-        field=field,
-        hint="mend the rows first",
     )
 
 
