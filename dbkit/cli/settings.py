@@ -89,6 +89,15 @@ class Settings:
             folders.append(self.project.folder)
         return _load(named, folders)
 
+    def view(self, named: str) -> type[Any]:
+        """Return the view that MODULE:NAME names, imported from where the entities are."""
+        from ..views import read_of
+
+        assert self.entities, "they are imported first"
+        module, value = _named(named, "a view", "a module and a class in it: app.views:UserLine")
+        read_of(value, vars(module))
+        return cast("type[Any]", value)
+
 
 @dataclass(frozen=True)
 class _Project:
@@ -148,32 +157,34 @@ class _Project:
 def _load(named: str, folders: list[Path]) -> list[type[Record[Any]]]:
     from ..entity import spec_of
 
-    module_name, colon, attribute = named.partition(":")
-    if not colon or not module_name or not attribute.isidentifier():
-        raise Misuse(
-            f"{named!r} does not name a list of entities",
-            hint="a module and a name in it: app.models:ENTITIES",
-        )
     for folder in reversed(folders):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+    module, value = _named(named, "a list of entities", "a module and a name in it: app.models:ENTITIES")
+    classes: Any = value
+    if not isinstance(value, list | tuple) or not value:
+        what = "empty" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+        raise Misuse(
+            f"{named} must be a list or tuple of entity classes, and is {what}",
+            hint=f"{named.partition(':')[2]} = [User, Post]",
+        )
+    for item in classes:
+        spec_of(item, vars(module))
+    return list(classes)
+
+
+def _named(named: str, what: str, hint: str) -> tuple[object, Any]:
+    """Return the module, and what *named* names in it."""
+    module_name, colon, attribute = named.partition(":")
+    if not colon or not module_name or not attribute.isidentifier():
+        raise Misuse(f"{named!r} does not name {what}", hint=hint)
     module = _import(module_name, named)
     if not hasattr(module, attribute):
         raise Misuse(
             f"{module_name} has no {attribute!r}",
             hint=suggestion(attribute, [name for name in vars(module) if not name.startswith("_")]),
         )
-    value: Any = getattr(module, attribute)
-    classes: Any = value
-    if not isinstance(value, list | tuple) or not value:
-        what = "empty" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
-        raise Misuse(
-            f"{named} must be a list or tuple of entity classes, and is {what}",
-            hint=f"{attribute} = [User, Post]",
-        )
-    for item in classes:
-        spec_of(item, vars(module))
-    return list(classes)
+    return module, getattr(module, attribute)
 
 
 def _import(name: str, named: str) -> object:

@@ -52,6 +52,7 @@ def test_the_keys_of_the_others(dbkit: Command) -> None:
     explained = dbkit.json("explain", "User", "--url", "memory://", "--entities", dbkit.entities)
     assert explained.keys() == {
         "entity", "verb", "server", "statement", "indexes", "scans", "sorted_in_memory", "examined",
+        "further",
     }  # fmt: skip
     failed = dbkit.json("explain", "Usr", *at, code=2)
     assert failed.keys() == {"error", "exit_code", "retryable", "message", "hint"}

@@ -74,6 +74,31 @@ def test_explain_shows_the_statement_and_the_plan(dbkit: Command, url: str) -> N
     assert found.keys() >= {"indexes", "scans", "sorted_in_memory", "examined", "server"}
     assert "sorted in memory" in dbkit.done(*arguments, "--verb", "page")
     assert dbkit.json(*arguments, "--verb", "count", "--raw")["raw"]
+    assert dbkit.json(*arguments, "--verb", "iterate", "--limit", "5")["further"] == []
+
+
+def test_explain_shows_what_follows(dbkit: Command, url: str) -> None:
+    with connect(url, entities=[User, Post]) as db:
+        db.create_schema()
+    arguments = [
+        "explain",
+        "users",
+        "--url",
+        url,
+        "--entities",
+        dbkit.entities,
+        "--into",
+        "dbkit.blog:UserWithPosts",
+    ]
+    found = dbkit.json(*arguments, "--verb", "page", "--total")
+    keys = {"statement", "indexes", "scans", "sorted_in_memory", "examined"}
+    assert all(part.keys() == keys for part in found["further"])
+    texts = [part["statement"] for part in found["further"]]
+    if url.startswith(("sqlite", "postgresql")):
+        assert ["posts" in text for text in texts] == [True, False]
+        assert dbkit.done(*arguments).count("sorted in memory") == 2
+    else:
+        assert len(texts) == url.startswith("mongodb")
 
 
 @pytest.mark.parametrize(
@@ -101,9 +126,12 @@ def test_conditions(entity: str, conditions: list[str], dbkit: Command) -> None:
         (["User", "--where", "created_at>2026-01-01"], "'created_at>2026-01-01T00:00:00Z'"),
         (["User", "--where", "username.first=x"], "leads nowhere"),
         (["User", "--order-by", "-nme"], "no field 'nme'"),
-        (["User", "--verb", "count", "--limit", "3"], "no order and no limit"),
+        (["User", "--verb", "count", "--limit", "3"], "no order, no limit and no view"),
         (["User", "--verb", "delete_many"], "Invalid value"),
         (["User", "--limit", "0"], "Invalid value"),
+        (["User", "--total"], "find gives no total"),
+        (["User", "--into", "UserWithPosts"], "does not name a view"),
+        (["User", "--into", "dbkit.blog:UserWithPost"], "did you mean 'UserWithPosts'?"),
     ],
 )
 def test_what_cannot_be_explained(arguments: list[str], said: str, dbkit: Command) -> None:
