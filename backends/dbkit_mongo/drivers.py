@@ -29,6 +29,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from .errors import is_refused
+from .reads import find_options
 from .rows import CODEC_OPTIONS
 
 __all__ = [
@@ -490,8 +491,11 @@ class Mongomock(PyMongo):
         return list(target.aggregate(pipeline, **options))
 
     def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        # It has no commands: `find` and `aggregate` are asked then.
-        return None
+        # It has no commands.
+        on = database[next(iter(command.values()))]
+        if "pipeline" in command:
+            return self.aggregate(on, command["pipeline"])
+        return self.find(on, **find_options(command))
 
     def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         database[name].insert_one(document)
@@ -578,7 +582,7 @@ class AsyncMongomock:
         return self._plain.aggregate(target.target, pipeline, **options)
 
     async def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        return None
+        return self._plain.read(database.target, command, codec)
 
     async def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         self._plain.insert(database.target, name, document, ms)

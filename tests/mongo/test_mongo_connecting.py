@@ -197,6 +197,21 @@ class Job(Entity, name="jobs"):
     n: Mapped[int | None] = field(default=None)
 
 
+async def test_mongomock_tells_each_read_once() -> None:
+    told: list[str] = []
+    with connect("mongomock://", entities=[Job]) as db:
+        db.create_schema()
+        db.on_statement(lambda statement: told.append(statement.text.split('"')[1]))
+        db.store(Job).find(Job.n == 1)
+        db.store(Job).count()
+    async with aconnect("mongomock://", entities=[Job]) as adb:
+        await adb.create_schema()
+        adb.on_statement(lambda statement: told.append(statement.text.split('"')[1]))
+        await adb.store(Job).find(Job.n == 1)
+        await adb.store(Job).count()
+    assert told == ["find", "aggregate"] * 2
+
+
 async def test_mongomock_is_the_same_behind_await() -> None:
     async with aconnect("mongomock://", entities=[Job]) as db:
         await db.create_schema()
