@@ -30,6 +30,7 @@ __all__ = [
     "check_broken",
     "closed",
     "condition_failed",
+    "depended_on",
     "duplicate",
     "missing_parent",
     "no_row",
@@ -97,6 +98,15 @@ def still_referenced(parent: str, child: str, field: str) -> ReferenceViolation:
         entity=parent,
         field=field,
         hint='delete the children first, or declare on_delete="cascade" or "set_null"',
+    )
+
+
+def depended_on(parent: EntitySpec, child: str, field: str) -> ReferenceViolation:
+    """A table or collection was to be dropped, and one that stays refers to it; both names are the stored ones."""
+    return ReferenceViolation(
+        f"{parent.stored!r} is not dropped, as {child!r} refers to it by {field}: nothing was dropped",
+        entity=parent.name,
+        hint=f"drop them together: entities= with the class of {child!r}, too",
     )
 
 

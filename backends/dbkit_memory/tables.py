@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dbkit.answers import no_table
+from dbkit.answers import depended_on, no_table
 from dbkit.errors import (
     Conflict,
     NotFound,
@@ -354,9 +354,14 @@ class Tables:
             return made
 
     def drop(self, entities: Iterable[EntitySpec]) -> None:
-        """Remove the tables with all that is in them."""
+        """Remove the tables with all that is in them; all of them, or none where another table refers to one."""
+        going = {entity.stored: entity for entity in entities}
         with self._lock:
-            for entity in entities:
+            for table in self._tables.values():
+                for link in table.links if table.name not in going else ():
+                    if link.parent in going and link.parent in self._tables:
+                        raise depended_on(going[link.parent], table.name, link.column)
+            for entity in going.values():
                 self._tables.pop(entity.stored, None)
 
 

@@ -284,6 +284,10 @@ _SQLSTATES: Mapping[str, Translate] = {
     "25006": lambda _: TransactionError(
         "the server takes no writes here: a read-only transaction, or a standby"
     ),
+    # What is dropped: by a view, say. The tables that refer to an entity's are looked for before.
+    "2BP01": lambda _: ReferenceViolation(
+        "something else in the database depends on what is to be dropped (a view?)", hint="drop that first"
+    ),
     "42P01": _missing_relation,
     "42703": _drifted,
     "42804": _drifted,

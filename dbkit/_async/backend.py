@@ -169,7 +169,10 @@ class AsyncBackend(AsyncOperations, Protocol):
         ...
 
     async def drop_schema(self) -> None:
-        """Remove the schema's tables or collections with all that is in them; missing ones are no error."""
+        """Remove the schema's tables or collections with all that is in them; missing ones are no error.
+
+        Where one that stays refers to one of them, as far as the store records it: `answers.depended_on`, nothing dropped.
+        """
         ...
 
     async def claim(self, query: Claim) -> list[Any]:

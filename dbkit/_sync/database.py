@@ -247,7 +247,13 @@ class Database:
     def drop_schema(self) -> None:
         """Remove the entities' tables or collections **and all data in them**; missing ones are no error.
 
-        Those of entities with `managed=False` stay.
+        Those of entities with `managed=False` stay. So does the history of migrations: `dbkit migrate force 0` begins it
+        again.
+
+        Raises:
+            ReferenceViolation: another table or collection refers to one of them, by a checked reference; nothing was
+                dropped. On MongoDB, where the database records no references, only those of this program's
+                `managed=False` entities are seen: what another program declares is not.
         """
         self._check_open()
         self.autocommit.write("drop_schema", None, self.backend.drop_schema)

@@ -312,6 +312,22 @@ def _is_lost(change: Change, source: str) -> bool:
     )
 
 
+def test_drop_schema_keeps_the_history(url: str, tmp_path: Path) -> None:
+    kept = entity({}, (), False)
+    with Migrator(url, tmp_path, entities=[kept]) as migrator:
+        create(tmp_path, "begin", source=migrator.diff().source)
+        migrator.up()
+        with connect(url, entities=[kept]) as db:
+            db.drop_schema()
+        assert migrator.version().number == 1
+        assert migrator.up() == []
+        migrator.force(0)
+        migrator.up()
+        assert migrator.diff().is_empty
+    with connect(url, entities=[kept]) as db:
+        db.drop_schema()
+
+
 def test_whatever_changed_the_draft_closes_it_and_keeps_what_stays(url: str, tmp_path: Path) -> None:
     few = 12 if url.startswith("sqlite") else 5
 

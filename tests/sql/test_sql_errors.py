@@ -47,6 +47,7 @@ STATES: list[tuple[Failure, Any, type[errors.DbkitError], str | None]] = [
     (Failure("25P02"), READS, errors.TransactionAborted, None),
     (Failure("25006"), INSERTS, errors.TransactionError, None),
     (Failure("42P01", 'relation "users" does not exist'), READS, errors.ConfigurationError, None),
+    (Failure("2BP01"), INSERTS, errors.ReferenceViolation, None),
     (Failure("42703"), READS, errors.ConfigurationError, None),
     (Failure("57P01"), READS, errors.Unavailable, None),
     (Failure("57P01"), INSERTS, errors.OutcomeUnknown, None),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
 
-from dbkit.answers import Closed, out_of_range
+from dbkit.answers import Closed, depended_on, out_of_range
 from dbkit.errors import BadURL, Conflict, DbkitError, DuplicateKey, SchemaDrift, Unavailable, Unsupported
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S, Isolation, Options
@@ -229,6 +229,11 @@ class AsyncMongoBackend(AsyncMongoOperations):
     async def drop_schema(self) -> None:
         link = self.link
         there = await link.call(Doing('{"listCollections": 1}'), link.driver.collections, link.database)
+        for entity in link.schema.managed:
+            # References live in the programs: of another program's there is nothing to see here.
+            for child, field in link.schema.children(entity):
+                if not child.managed and {child.stored, entity.stored} <= there.keys():
+                    raise depended_on(entity, child.stored, field.stored)
         for entity in link.schema.managed:
             doing = Doing(f'{{"drop": "{entity.stored}"}}', entity, within_s=INDEX_BUILD_S)
             await link.call(doing, link.collection(entity.stored).drop)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbkit.answers import depended_on
 from dbkit.async_concurrency import asleep
 from dbkit.errors import DbkitError, Unavailable, Unsupported
 from dbkit.options import Isolation, Options
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["AsyncSqliteBackend"]
 
 _OLDEST = (3, 37, 0)
+# To tables that are there. https://www.sqlite.org/pragma.html#pragma_foreign_key_list
+_REFERENCES = """
+SELECT c.name, f."table", f."from" FROM sqlite_schema AS c, pragma_foreign_key_list(c.name) AS f
+WHERE c.type = 'table' AND EXISTS (
+    SELECT 1 FROM sqlite_schema AS p WHERE p.type = 'table' AND lower(p.name) = lower(f."table"))
+ORDER BY 1, 2, 3
+"""
 
 
 class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
@@ -192,7 +200,11 @@ class AsyncSqliteBackend(AsyncSqlBackend[AsyncSqliteConnection]):
             # would be ignored (sqlite.org/pragma.html#pragma_foreign_keys).
             await connection.rows("PRAGMA foreign_keys = OFF")
             await connection.begin()
-            for entity in tables.schema.managed:
+            going = {entity.stored.lower(): entity for entity in tables.schema.managed}
+            for child, parent, column in await connection.rows(_REFERENCES):
+                if parent.lower() in going and child.lower() not in going:
+                    raise depended_on(going[parent.lower()], child, column)
+            for entity in going.values():
                 await connection.rows(f"DROP TABLE IF EXISTS {tables.quoted_table(entity.stored)}")
             await connection.commit()
             await connection.rows("PRAGMA foreign_keys = ON")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from psycopg.pq import ConnStatus, TransactionStatus
 
+from dbkit.answers import depended_on
 from dbkit.concurrency import sleep
 from dbkit.errors import (
     BadURL,
@@ -54,6 +55,20 @@ _MANY_ROWS = 200
 _PREPARED = 256
 # Held while a schema is made: two processes shall not make one table at once. Any number that is always the same.
 _SCHEMA_LOCK = 7_306_367_291_482_113_381
+# From tables that are not among the named ones to those that are.
+# https://www.postgresql.org/docs/current/catalog-pg-constraint.html
+_REFERENCES = """
+WITH named AS (SELECT name, to_regclass(name) AS oid FROM unnest(%s::text[]) AS name)
+SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END, named.name, a.attname
+FROM pg_constraint AS k
+JOIN named ON named.oid = k.confrelid
+JOIN pg_class AS c ON c.oid = k.conrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+WHERE k.contype = 'f' AND NOT EXISTS (SELECT FROM named AS other WHERE other.oid = k.conrelid)
+ORDER BY 1, 2, 3
+LIMIT 1
+"""
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -393,9 +408,12 @@ class PostgresBackend(SqlBackend[PostgresConnection]):
 
         def work(connection: PostgresConnection) -> None:
             self._lock_schema(connection)
-            names = ", ".join(tables.quoted_table(entity.stored) for entity in tables.schema.managed)
-            if names:
-                connection.change(f"DROP TABLE IF EXISTS {names}")
+            going = {tables.quoted_table(entity.stored): entity for entity in tables.schema.managed}
+            if not going:
+                return
+            for child, parent, column in connection.rows(_REFERENCES, (list(going),)):
+                raise depended_on(going[parent], child, column)
+            connection.change(f"DROP TABLE IF EXISTS {', '.join(going)}")
 
         self._in_own_transaction(work)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dbkit.answers import depended_on
 from dbkit.concurrency import sleep
 from dbkit.errors import DbkitError, Unavailable, Unsupported
 from dbkit.options import Isolation, Options
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["SqliteBackend"]
 
 _OLDEST = (3, 37, 0)
+# To tables that are there. https://www.sqlite.org/pragma.html#pragma_foreign_key_list
+_REFERENCES = """
+SELECT c.name, f."table", f."from" FROM sqlite_schema AS c, pragma_foreign_key_list(c.name) AS f
+WHERE c.type = 'table' AND EXISTS (
+    SELECT 1 FROM sqlite_schema AS p WHERE p.type = 'table' AND lower(p.name) = lower(f."table"))
+ORDER BY 1, 2, 3
+"""
 
 
 class SqliteBackend(SqlBackend[SqliteConnection]):
@@ -193,7 +201,11 @@ class SqliteBackend(SqlBackend[SqliteConnection]):
             # would be ignored (sqlite.org/pragma.html#pragma_foreign_keys).
             connection.rows("PRAGMA foreign_keys = OFF")
             connection.begin()
-            for entity in tables.schema.managed:
+            going = {entity.stored.lower(): entity for entity in tables.schema.managed}
+            for child, parent, column in connection.rows(_REFERENCES):
+                if parent.lower() in going and child.lower() not in going:
+                    raise depended_on(going[parent.lower()], child, column)
+            for entity in going.values():
                 connection.rows(f"DROP TABLE IF EXISTS {tables.quoted_table(entity.stored)}")
             connection.commit()
             connection.rows("PRAGMA foreign_keys = ON")

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 from dbkit import Entity, Mapped, Record, field
-from dbkit.errors import SchemaDrift
+from dbkit.errors import ReferenceViolation, SchemaDrift
 
 from ..entities import FAMILY, Account, Author, Book, Plain, Sheet, Zoo
 from ..kit import NotApplicable, rule
@@ -69,6 +71,24 @@ class AccountOfDigits(Entity, name="kit_drift"):
     money: Mapped[Decimal] = field(default=Decimal(0), max_digits=10, decimal_places=4)
 
 
+class Parent(Entity, name="kit_parents"):
+    """What others refer to, also itself."""
+
+    above: Mapped[UUID | None] = field(default=None, references=lambda: Parent)
+
+
+class Child(Entity, name="kit_children"):
+    """Refers to a parent."""
+
+    parent: Mapped[UUID] = field(references=lambda: Parent, on_delete="cascade")
+
+
+class KeptChild(Entity, name="kit_children", managed=False):
+    """`Child`, whose owner is somebody else."""
+
+    parent: Mapped[UUID] = field(references=lambda: Parent, on_delete="cascade")
+
+
 def _needs_one_database(case: Case) -> None:
     if case.store.name.startswith("mongomock"):
         raise NotApplicable("each connection to mongomock is a database of its own")
@@ -114,6 +134,29 @@ def create_schema_adds_what_is_missing(case: Case) -> None:
         assert db.store(Plain).find() == [made]
         with case.connect(Sheet) as other:
             other.drop_schema()
+
+
+@rule("database", needs=("checked_references",))
+def drop_schema_leaves_no_orphans(case: Case) -> None:
+    """A table or collection that another one refers to is not dropped without that one; nothing else is dropped then."""
+    said = "'kit_parents' is not dropped, as 'kit_children' refers to it by parent"
+    with case.database(Parent, Child, Account) as db:
+        parent = db.store(Parent).create(Parent())
+        child = db.store(Child).create(Child(parent=parent.id))
+        refused: list[tuple[type[Any], ...]] = [(Account, Parent, KeptChild)]
+        if not case.store.name.startswith("mongo"):  # which records no references: they live in the programs
+            refused.append((Account, Parent))
+        for entities in refused:
+            with case.connect(*entities) as other:
+                with raises(ReferenceViolation) as raised:
+                    other.drop_schema()
+                assert raised.error.entity == "Parent"
+                assert said in str(raised.error)
+        assert db.counts(Parent, Child, Account) == [1, 1, 0]
+        with case.connect(Parent, Child) as other:
+            other.drop_schema()
+        db.create_schema()
+        assert db.store(Child).get(child.id) is None
 
 
 @rule("database", needs=("shared",))
