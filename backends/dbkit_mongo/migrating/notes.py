@@ -5,6 +5,7 @@ Notes go with the state: saving that a migration is through removes them by the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dbkit.errors import DuplicateKey, Locked, OutcomeUnknown
@@ -76,8 +77,9 @@ class Notebook:
     def _write(self, doing: Doing, state: State, stored: Document, session: Any) -> bool:
         link, collection = self._link, self.collection
         if state.revision == 1:
+            inserting = replace(doing, text=as_json({"insert": STATE_NAME, "documents": "…"}))
             try:
-                link.call(doing, collection.insert_one, stored, session=session)
+                link.call(inserting, collection.insert_one, stored, session=session)
             except DuplicateKey:
                 return False
             return True
@@ -104,8 +106,9 @@ class Notebook:
         found = self._link.call(doing, self.collection.update_one, {"_id": STATE}, change)
         if not found.matched_count:
             first = State(revision=1)
+            inserting = replace(doing, text=as_json({"insert": STATE_NAME, "documents": "…"}))
             try:
-                self._link.call(doing, self.collection.insert_one, {"_id": STATE, **first.to_json()})
+                self._link.call(inserting, self.collection.insert_one, {"_id": STATE, **first.to_json()})
             except DuplicateKey:
                 self._link.call(doing, self.collection.update_one, {"_id": STATE}, change)
 

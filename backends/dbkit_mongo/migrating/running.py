@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -120,7 +121,7 @@ class Runner:
     def count(self, step: Rewrite | Transform) -> int:
         """Return how many documents the step would take."""
         link = self._link
-        doing = _reading({"count": step.collection, "query": "…"})
+        doing = _reading({"aggregate": step.collection, "pipeline": "…"})
         found: int = link.call(doing, link.collection(step.collection).count_documents, step.filter)
         return found
 
@@ -133,12 +134,16 @@ class Runner:
         projection = dict.fromkeys(fields, 1) or None
         size = BATCH if fields else WHOLE_BATCH
         doing = _reading({"find": step.collection, "filter": "…", "sort": {"_id": 1}})
+        # Nothing is sent until the first documents are asked for, and what is sent for the next ones is PyMongo's matter.
+        unsent = replace(doing, text="")
         cursor = link.call(
-            doing, link.collection(step.collection).find, step.filter, projection, batch_size=size
+            unsent, link.collection(step.collection).find, step.filter, projection, batch_size=size
         )
         with cursor.sort("_id", 1):
-            while found := link.call(doing, _take, cursor, size):
+            found = link.call(doing, _take, cursor, size)
+            while found:
                 yield found
+                found = link.call(unsent, _take, cursor, size)
 
     def _ids(self, step: Rewrite) -> Iterator[list[Any]]:
         return ([document["_id"] for document in found] for found in self._documents(step))
