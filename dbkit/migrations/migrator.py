@@ -369,7 +369,7 @@ class Migrator:
         has_begun = False
         try:
             with store.transaction():
-                # SQLite's lock is the transaction: another migrator may have been here since the state was read.
+                # The lock may be the transaction: another migrator may have been here since the state was read.
                 if self._state().revision != state.revision:
                     raise _Moved
                 has_begun = True

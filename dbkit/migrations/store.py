@@ -61,8 +61,8 @@ class MigrationStore(Protocol):
     def lock(self, timeout_s: float) -> AbstractContextManager[None]:
         """Hold the migrators' lock inside the block; wait for another one at most *timeout_s*, then `Locked`.
 
-        A killed owner's lock ends by itself. Where the store's lock is its write transaction (SQLite), the block holds
-        nothing yet and `transaction` takes it.
+        A killed owner's lock ends by itself. Where a store has no lock but its write transaction, the block holds nothing
+        yet and `transaction` takes it.
         """
         ...
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pytest
 
-from dbkit import Dirty, NoSuchVersion
+from dbkit import Dirty, Locked, NoSuchVersion
 from dbkit.migrations import AsyncMigrator, Event, Migrator, Version
 from dbkit.testing.servers import drop_database, fresh_database
 from tests.migrations import people
@@ -142,6 +142,35 @@ def test_two_processes_migrate_at_once(databases: Databases, path: Path) -> None
             assert sorted(answers[0]["ran"] + answers[1]["ran"]) == [1, 2, 3, 4]
             assert people.contents(url) == end
             databases.drop(url)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_who_comes_between_two_statements_outside_a_transaction_waits(
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path
+) -> None:
+    databases = Databases(request, kind, tmp_path)
+    url, path = databases(), tmp_path / "migrations"
+    path.mkdir()
+    head = "-- dbkit: transactional = false\n"
+    (path / "0001_two.up.sql").write_text(head + "CREATE TABLE a (x INT);\nCREATE TABLE b (x INT);\n")
+    (path / "0001_two.down.sql").write_text(head + "DROP TABLE a;\nDROP TABLE b;\n")
+    came: list[str] = []
+
+    def between(event: Event) -> None:
+        if event.kind == "operation":
+            assert other.version().dirty
+            for verb in (other.up, lambda: other.force(1)):
+                with pytest.raises(Locked, match="another migrator"):
+                    verb()
+            came.append(event.direction)
+
+    with Migrator(url, path, on_event=between) as one, Migrator(url, path, lock_timeout_s=0.05) as other:
+        assert [r.version for r in one.up()] == [1]
+        assert other.up() == []
+        one.down()
+        assert [r.version for r in other.up()] == [1]
+    assert came == ["up", "up", "down", "down"]
+    databases.close()
 
 
 @pytest.mark.parametrize("verb", ["up", "down"])

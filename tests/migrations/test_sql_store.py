@@ -197,6 +197,8 @@ def test_the_lock_of_a_closed_owner_is_free(store: MigrationStore, other: Migrat
         store.apply(CreateCollection(ORG))
         # As at a kill, nothing of it is committed, and the lock ends with the connection.
         store._held.raw.close()  # type: ignore[attr-defined]
+        if store.name == "sqlite":
+            store._turn.close()  # type: ignore[attr-defined]
         with other.lock(1), other.transaction():
             other.apply(CreateCollection(ORG))
         with pytest.raises((errors.DbkitError, sqlite3.ProgrammingError)):

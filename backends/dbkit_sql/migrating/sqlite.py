@@ -1,11 +1,11 @@
-"""The migration store of SQLite: its write transaction is the lock, its tables are rebuilt."""
+"""The migration store of SQLite: one migrator at a time, each step in the write transaction, tables rebuilt."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from math import inf
 from time import monotonic
 from typing import Any
@@ -30,7 +30,7 @@ from dbkit.url import URL
 from .._sync.sqlite import SqliteBackend
 from ..drift import sqlite_comparison
 from ..drivers import SqliteConnection, sqlite_failure
-from ..errors import BUSY, Verb, sqlite_error
+from ..errors import Verb, sqlite_error
 from ..schema import Tables
 from ..settings import SqliteSettings
 from .differences import differences, missing
@@ -38,6 +38,7 @@ from .refusals import orphans
 from .sqlite_actions import Actions
 from .sqlite_operations import SqliteOperations
 from .sqlite_tables import SqliteTables
+from .sqlite_turns import is_busy, turn
 from .store import Kind, SqlMigrationStore
 
 __all__ = ["SqliteMigrationStore"]
@@ -60,6 +61,7 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
     def __init__(self, url: URL, options: Options) -> None:
         super().__init__(SqliteBackend(url, options))
         self._wait_s = LOCK_WAIT_S
+        self._turn: sqlite3.Connection | None = None
         self._scratch: SqliteConnection | None = None
         self._actions: Actions | None = None
         self._may_break = False
@@ -69,12 +71,16 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
 
     @contextmanager
     def lock(self, timeout_s: float) -> Generator[None]:
-        """Hold nothing yet: `transaction` takes the lock, and waits at most *timeout_s* for it."""
+        """Be the only migrator; `transaction` takes the database's own lock, and waits at most *timeout_s* for it."""
         before, self._wait_s = self._wait_s, timeout_s
-        try:
-            yield
-        finally:
-            self._wait_s = before
+        with ExitStack() as held:
+            if file := self._file:
+                with self._told():
+                    self._turn = held.enter_context(turn(file, timeout_s))
+            try:
+                yield
+            finally:
+                self._wait_s, self._turn = before, None
 
     def _settle(self, connection: SqliteConnection) -> None:
         connection.patience(inf)
@@ -93,8 +99,7 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
             try:
                 connection.begin()
             except sqlite3.OperationalError as error:
-                failure = sqlite_failure(error)
-                if failure is None or failure.code is None or int(failure.code) & 0xFF != BUSY:
+                if not is_busy(error):
                     raise
                 if monotonic() < deadline:
                     continue
@@ -112,7 +117,8 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
         if not found:
             return
         # What was broken before is not this migration's doing: SQLite checks nothing for those who never asked it to.
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as other:
+        path = self._file.replace("?", "%3f").replace("#", "%23")
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as other:
             found -= _broken(other)
         if found:
             (table, parent), rows = next(iter(found.items()))
@@ -126,11 +132,11 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
             raise orphans(table, " or ".join(columns) or "a reference", parent, rows)
 
     @property
-    def _path(self) -> str:
+    def _file(self) -> str:
         ((_, _, path),) = self._connection.rows(
             "SELECT seq, name, file FROM pragma_database_list WHERE name = 'main'"
         )
-        return str(path).replace("?", "%3f").replace("#", "%23")
+        return str(path)
 
     def _commit(self) -> None:
         self._forget_actions()
