@@ -65,6 +65,7 @@ def reading(query: Reading) -> str:
         )
         text += " limit ?" if query.limit is not None else ""
         text += " offset ?" if query.offset is not None else ""
+        text += ", and count all" if query.total else ""
     return text
 
 

@@ -50,11 +50,15 @@ class Witness:
         db.on_statement(self._told.append)
         self._sent.clear()
 
+    def forget(self) -> None:
+        """Forget what was sent beside dbkit."""
+        self._told.clear()
+        self._sent.clear()
+
     def look(self, what: str) -> list[str]:
         """Assert that what was told is what was sent, and return it."""
         told, sent = [statement.text for statement in self._told], list(self._sent)
-        self._told.clear()
-        self._sent.clear()
+        self.forget()
         assert told or what == "an empty transaction", f"{what}: nothing was told"
         if self.url.startswith("mongodb"):
             assert [text.split('"')[1] for text in told] == sent, f"{what}: {told}"

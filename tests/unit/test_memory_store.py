@@ -36,7 +36,7 @@ from dbkit import (
 from dbkit.building import changes_of
 from dbkit.entity import spec_of
 from dbkit.query import UpdateOne
-from dbkit.statement import Statement
+from dbkit.statement import Plan, Statement
 from dbkit_memory.tables import Tables
 
 
@@ -219,6 +219,13 @@ def test_a_plan_reads_like_the_query(db: Database) -> None:
         "page memory_slips where not (n == ?) and box.state starts with ? order by n desc, id desc limit ?"
     )
     assert plan.sorted_in_memory
+    assert db.store(Slip).explain().page(total=True).statement == (
+        "page memory_slips order by id limit ?, and count all"
+    )
+    box = db.store(Box).create(Box())
+    assert db.store(Box).explain().get(box.id) == Plan(
+        "get memory_boxes where id == ?", ("memory_boxes.id",), 1, sorted_in_memory=False
+    )
 
 
 def test_the_hook_hears_each_verb_and_no_value(db: Database) -> None:

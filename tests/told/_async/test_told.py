@@ -111,6 +111,8 @@ async def test_writes_are_told_as_they_are_sent(witness: Witness) -> None:
         witness.look("claim")
         await jobs.claim(Job.state == "waiting", changes=Job.worker.set(Job.rank + 1), limit=1)
         witness.look("claim, computed")
+        await books.claim(Book.sold == 3, changes=Book.editor.set(ada.id), limit=2)
+        witness.look("claim, a reference")
         await jobs.delete_many(Job.state == "taken")
         witness.look("delete_many")
         await books.delete_many(via(Book.author, Author.name) == "bob")
@@ -154,5 +156,11 @@ async def test_transactions_and_the_schema_are_told_as_they_are_sent(witness: Wi
         witness.look("a transaction that the server's answer ended")
         await db.check()
         witness.look("check")
+        if witness.url.startswith("mongodb"):
+            async with db.native() as (database, _):
+                await database.kit_authors.update_one({}, {"$unset": {"age": 1}})
+            witness.forget()
+            assert await db.backfill(Author, Author.age, 3) == 1
+            witness.look("backfill")
         await db.drop_schema()
         witness.look("drop_schema")

@@ -112,6 +112,8 @@ def test_writes_are_told_as_they_are_sent(witness: Witness) -> None:
         witness.look("claim")
         jobs.claim(Job.state == "waiting", changes=Job.worker.set(Job.rank + 1), limit=1)
         witness.look("claim, computed")
+        books.claim(Book.sold == 3, changes=Book.editor.set(ada.id), limit=2)
+        witness.look("claim, a reference")
         jobs.delete_many(Job.state == "taken")
         witness.look("delete_many")
         books.delete_many(via(Book.author, Author.name) == "bob")
@@ -155,5 +157,11 @@ def test_transactions_and_the_schema_are_told_as_they_are_sent(witness: Witness)
         witness.look("a transaction that the server's answer ended")
         db.check()
         witness.look("check")
+        if witness.url.startswith("mongodb"):
+            with db.native() as (database, _):
+                database.kit_authors.update_one({}, {"$unset": {"age": 1}})
+            witness.forget()
+            assert db.backfill(Author, Author.age, 3) == 1
+            witness.look("backfill")
         db.drop_schema()
         witness.look("drop_schema")
