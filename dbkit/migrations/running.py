@@ -97,7 +97,8 @@ class Running:
 
     def apply(self, operation: Operation) -> int:
         """Do a schema operation; return how many rows it rewrote."""
-        self._check()
+        # Where a batch is a transaction of its own it could not be done; nor shall it be elsewhere.
+        self._check_alone("a schema operation")
         if self._was_done():
             return 0
         self.has_sent = True
@@ -286,10 +287,12 @@ class Running:
         if self._was_left:
             self.finish()
 
-    def _check_alone(self) -> None:
+    def _check_alone(self, what: str = "a data step") -> None:
         self._check()
         if self._loop is not None:
-            raise MigrationError(f"{self._script.stem}: a data step begins inside a loop over m.batches")
+            raise MigrationError(
+                f"{self._script.stem}: {what} begins inside a loop over m.batches, or behind one that was left"
+            )
 
     def _schema(self, entity: EntitySpec) -> Schema:
         return schema_of(entity, self._script.entities)
