@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, PydanticUndefinedType
@@ -28,6 +29,8 @@ __all__ = [
     "fields_of",
     "found_of",
     "index_of",
+    "is_lazy",
+    "plain",
     "schema_of",
     "stored_name",
     "unique_of",
@@ -38,6 +41,41 @@ FieldGiven = FieldRef[Any] | tuple[type[Any], str]
 NoDefault = PydanticUndefinedType
 _STORED = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _TYPES = FieldTypes(embedded_spec)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def is_lazy(function: Any) -> bool:
+    """Whether calling *function* runs nothing of it, as it makes a coroutine or a generator."""
+    return (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    )
+
+
+def plain(function: Callable[P, R], what: str) -> Callable[P, R]:
+    """Return *function*, refused where it is asynchronous: at once where that can be seen, else by its first result."""
+    if is_lazy(function):
+        raise _asynchronous(what)
+
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        result = function(*args, **kwargs)
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise _asynchronous(what)
+        return result
+
+    return checked
+
+
+def _asynchronous(what: str) -> InvalidInput:
+    return InvalidInput(
+        f"{what} is a coroutine or a generator: calling it would run nothing",
+        hint="a plain function, without async, await and yield; AsyncMigrator runs it in a thread",
+    )
 
 
 def field_of(given: Any, operation: str) -> tuple[EntitySpec, FieldSpec]:
@@ -140,7 +178,8 @@ def default_of(entity: EntitySpec, field: FieldSpec, given: Any, operation: str)
 def checked(entity: EntitySpec, field: FieldSpec, operation: str, function: Fill) -> Fill:
     """Return *function* with its results checked and made canonical."""
     check = _check(entity, field, operation)
-    return lambda row: check(function(row))
+    called = plain(function, f"{operation}'s function")
+    return lambda row: check(called(row))
 
 
 def _check(entity: EntitySpec, field: FieldSpec, operation: str) -> Callable[[Any], Any]:

@@ -27,6 +27,7 @@ from .arguments import (
     fields_of,
     found_of,
     index_of,
+    plain,
     stored_name,
     unique_of,
 )
@@ -345,11 +346,12 @@ class Migration:
         Resumable as `batches` is. *function* returns a changed copy (`user.evolve(bio="")`), or None to leave the row as
         it is; only the fields that differ are written.
         """
-        return self._runner.update_each(entity, function, where, _size(batch))
+        called = plain(function, "update_each's function")
+        return self._runner.update_each(entity, called, where, _size(batch))
 
     def once(self, work: Callable[[], object]) -> None:
         """Run *work*, and where the step is no transaction commit its writes together with the note that it is done."""
-        self._runner.once(work)
+        self._runner.once(plain(work, "once's function"))
 
     def irreversible(self, why: str) -> None:
         """Refuse: for a `down` that cannot be.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -208,8 +207,11 @@ class Running:
             with self._store.batch(schema) as stores:
                 store = stores.store(entity)
                 rows = _next_rows(store, spec, where, after, size)
-                self.has_sent = self.has_sent or bool(rows)
-                count = sum(_write(store, spec, row, function(row)) for row in rows)
+                count = 0
+                for row in rows:
+                    changes = _changes(spec, row, function(row))
+                    self.has_sent = self.has_sent or bool(changes)
+                    count += _write(store, row, changes)
                 last = rows[-1].id if rows else None
                 is_last = len(rows) < size
                 noted = data.note(None if is_last else last, is_done=is_last)
@@ -233,8 +235,7 @@ class Running:
         self.has_sent = True
         own = self._script.entities
         with self._store.batch(schema_of(own[0], own[1:]) if own else Schema(())):
-            if inspect.isawaitable(work()):
-                raise InvalidInput("m.once takes a plain function, and this one is a coroutine")
+            work()
             noted = data.note(None, is_done=True)
         self.state = noted
         self._tell("batch", "once")
@@ -340,15 +341,26 @@ def _next_rows(
     return store.find(*where, order_by=id, limit=size)
 
 
-def _write(store: Store[Any], spec: EntitySpec, before: Any, after: Any) -> int:
-    """Write the fields in which *after* differs; return 1 where there are any."""
+def _changes(spec: EntitySpec, before: Any, after: Any) -> list[Change]:
+    """Return what sets the fields in which *after* differs."""
     if after is None:
-        return 0
+        return []
+    if not isinstance(after, spec.model):
+        raise InvalidInput(
+            f"update_each's function gives a {type(after).__name__}",
+            entity=spec.name,
+            hint=f"it returns a changed copy, {spec.name.lower()}.evolve(…), or None to leave the row as it is",
+        )
     changes: list[Change] = []
     for field in spec.fields:
         value = getattr(after, field.name)
         if value != getattr(before, field.name):
             changes.append(FieldRef[Any](Path.of(spec, field)).set(value))
+    return changes
+
+
+def _write(store: Store[Any], before: Any, changes: list[Change]) -> int:
+    """Write the changes of a row; return 1 where there are any."""
     if not changes:
         return 0
     try:

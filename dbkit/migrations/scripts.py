@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import json
 import re
 import sys
@@ -17,6 +16,7 @@ from typing import Any, TypeGuard
 from ..entity import spec_of
 from ..errors import BadMigration, ConfigurationError
 from ..spec import EntitySpec
+from .arguments import is_lazy, plain
 from .folder import Direction, MigrationFile, Source
 from .migration import Migration, placed
 from .store import MigrationStore
@@ -103,17 +103,13 @@ def _python(
                 f"line {line}: PostgreSQL makes an index concurrently outside a transaction only",
                 "say `transactional = False` in the file, and give the index a migration of its own",
             )
-    function: Callable[[Migration], None] = getattr(module, direction)
+    function: Callable[[Migration], None] = plain(getattr(module, direction), direction)
     return Script(file, direction, checksum, is_transactional, function, _entities(module, source))
 
 
 def _refuse_unless_plain(source: Source, name: str, function: Any) -> None:
     # Calling one of these runs nothing of it, and the migration would count as applied.
-    if (
-        inspect.iscoroutinefunction(function)
-        or inspect.isgeneratorfunction(function)
-        or inspect.isasyncgenfunction(function)
-    ):
+    if is_lazy(function):
         raise _bad(
             source,
             f"{name} is a coroutine or a generator: calling it would run nothing",
