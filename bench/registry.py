@@ -26,6 +26,8 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     package: str | None = None
     """The distribution that a peer comes from."""
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the docs' page has to say of its figures, by store."""
 
     @property
     def floor(self) -> str:
@@ -124,6 +126,17 @@ CONTENDERS: tuple[Entry, ...] = (
         is_async=True,
         is_peer=True,
         package="advanced-alchemy",
+    ),
+    Entry(
+        "peewee_async",
+        "Peewee + pydantic (async)",
+        _sql("peewee_async_peer"),
+        is_async=True,
+        is_peer=True,
+        package="peewee",
+        notes={
+            "postgresql": "runs on asyncpg, the one driver that it has for this; all others, the floor among them, on psycopg."
+        },
     ),
     Entry(
         "beanie", "Beanie (async)", {"mongodb": "beanie_peer"}, is_async=True, is_peer=True, package="beanie"

@@ -33,7 +33,7 @@ __all__ = [
     "write",
 ]
 
-_VERSIONS = ("dbkit-stores", "pydantic", "sqlalchemy", "psycopg", "aiosqlite", "pymongo")
+_VERSIONS = ("dbkit-stores", "pydantic", "sqlalchemy", "psycopg", "asyncpg", "aiosqlite", "pymongo")
 
 Result = dict[str, Any]
 
@@ -249,6 +249,9 @@ def _store(store: str, result: Result) -> str:
                 *_table(store, result, each, is_async),
                 "",
             ]
+            for entry in each:
+                if store in entry.notes:
+                    lines += [f"{entry.label} {entry.notes[store]}", ""]
     missing = {**result["left_out"], **{name: f"failed: {why}" for name, why in result["failed"].items()}}
     if missing:
         lines += ["What is missing, and why:", ""]

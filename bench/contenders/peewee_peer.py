@@ -89,9 +89,9 @@ def tables(db: Any, dialect: Dialect) -> tuple[Any, Any]:
 class PeeweeContender:
     """The verbs on Peewee."""
 
-    def __init__(self, url: str) -> None:
-        self._dialect = Dialect(url)
-        self._db = database(self._dialect)
+    def __init__(self, db: Any, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._db = db
         self._user, self._post = tables(self._db, self._dialect)
         u = self._user
         self._columns = (u.id, u.created_at, u.updated_at, u.username, u.email, u.bio)
@@ -196,4 +196,5 @@ class PeeweeContender:
 
 def make(url: str) -> PeeweeContender:
     """Open it."""
-    return PeeweeContender(url)
+    dialect = Dialect(url)
+    return PeeweeContender(database(dialect), dialect)

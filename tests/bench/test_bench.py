@@ -154,6 +154,16 @@ def test_the_page_and_the_readme_are_made_of_the_json() -> None:
     assert with_table(readme, results) == readme
 
 
+def test_the_page_says_where_a_contender_has_another_driver_than_its_floor() -> None:
+    results = json.loads((ROOT / "docs" / "performance.json").read_text())
+    times = results["stores"]["postgresql"]["cpu_s"]
+    for row in times.values():
+        row.pop("peewee_async", None)
+    assert "asyncpg" not in page(results).partition("## What is compared")[2]
+    times["get"]["peewee_async"] = times["get"]["floor_async"]
+    assert page(results).count("Peewee + pydantic (async) runs on asyncpg") == 1
+
+
 def test_runs_stand_beside_the_bars() -> None:
     results = json.loads((ROOT / "docs" / "performance.json").read_text())
     lines = table([results, results])
