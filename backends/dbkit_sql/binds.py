@@ -62,7 +62,7 @@ class Binds:
         self._globals: dict[str, Any] = {}
         self._aliases = 0
 
-    def alias(self, table: sa.Table) -> FromClause:
+    def alias(self, table: sa.TableClause) -> FromClause:
         """Return *table* under a name of its own in the statement.
 
         No entity's name can hold a dollar; servers take it (PostgreSQL's manual, 4.1.1).

@@ -308,9 +308,8 @@ def postgres_comparison(tables: Tables, entity: EntitySpec, found: Any) -> Compa
         if f.reference is not None and f.reference.check:
             action = _DELETES[f.reference.on_delete]
             wanted[f"reference {f.stored}"] = f"{f.reference.target.stored} {action}"
-    for c in tables.of(entity).constraints:
-        if isinstance(c, sa.CheckConstraint):
-            wanted[_meaning(str(c.name), own)] = str(c.name)
+    for name, _ in tables.checks(entity):
+        wanted[_meaning(name, own)] = name
     return compare(tables, entity, postgres_table(tables, entity, found), wanted)
 
 

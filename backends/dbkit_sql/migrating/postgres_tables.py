@@ -92,10 +92,8 @@ class Table:
             made.columns[f.stored] = (tables.dialect.column_type(f.type), not f.type.nullable)
             if (check := tables.check(entity, f)) is not None:
                 made.checks[check[0]] = (check[1], (f.stored,))
-        terms = [term for f in entity.columns if (term := tables.size_term(f)) is not None]
-        if terms:
-            name, text = tables.size_check(entity, terms)
-            made.checks[name] = (text, ())
+        if (size := tables.size_check(entity)) is not None:
+            made.checks[size[0]] = (size[1], ())
         for index in tables.indexes[entity.token]:
             columns = [(str(c.name), bool(c.nullable)) for c in index.columns]
             made.indexes[str(index.name)] = Index(columns, bool(index.unique))
