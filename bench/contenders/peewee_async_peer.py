@@ -2,10 +2,10 @@
 # mypy: ignore-errors
 """Peewee + pydantic, asynchronous: as `peewee_peer`, by `playhouse.pwasyncio`, on aiosqlite and asyncpg.
 
-Its documentation has two ways to send a query: the awaitable helpers (`await db.list(query)`), each of which is
-`db.run` of one call, and `await db.run(fn)` around synchronous code, beside which the loop goes on while it waits
-for the driver. The second is taken: a verb enters the bridge once, however many queries it sends. `db.iterate`
-enters it once a row, which costs twice what reading on by key does.
+Its documentation has two ways to send a query: the awaitable helpers (`await db.list(query)`), each of
+which is `db.run` of one call, and `await db.run(fn)` around synchronous code, beside which the loop goes on
+while it waits for the driver. The second is taken: a verb enters the bridge once, however many queries it
+sends. `db.iterate` enters it once a row, which costs twice what reading on by key does.
 
 A connection belongs to the task that took it until the task ends: a batch, which is one task, holds one.
 """
