@@ -61,7 +61,7 @@ def client_options(options: Options, *, ends_calls: bool = False) -> dict[str, A
     said = {key.lower() for key, _ in options.driver if key not in _ONLY}
     given = {
         "maxPoolSize": options.pool_size,
-        # Most calls are bounded as a whole; these bound the steps of a single write, which the server ends sooner.
+        # These bound the steps of reads and single writes, which the server ends sooner; other calls are bounded as a whole.
         "connectTimeoutMS": min(timeout_ms, 20_000),
         "waitQueueTimeoutMS": timeout_ms,
         "serverSelectionTimeoutMS": timeout_ms,

@@ -18,6 +18,7 @@ from bson.codec_options import CodecOptions
 from pymongo.errors import (
     AutoReconnect,
     DuplicateKeyError,
+    NetworkTimeout,
     NotPrimaryError,
     OperationFailure,
     PyMongoError,
@@ -208,7 +209,10 @@ READ_ATTEMPTS = 4
 
 def _is_read_again(database: Any, error: PyMongoError) -> bool:
     """Whether a read is sent again, as PyMongo does for its cursors: a connection broke, or a server steps down."""
-    if isinstance(error, ServerSelectionTimeoutError) or not database.client.options.retry_reads:
+    if isinstance(error, ServerSelectionTimeoutError | NetworkTimeout):
+        # The caller has waited as long as it said.
+        return False
+    if not database.client.options.retry_reads:
         return False
     if isinstance(error, OperationFailure):
         return error.code in READ_AGAIN

@@ -132,7 +132,7 @@ class AsyncMongoReads:
         command = plan.command(binds)
         if self.session is None:
             codec = plan.shape.codec_options
-            found = await link.call(plan.doing, link.driver.read, link.database, command, codec)
+            found = await link.read(plan.doing, command, codec)
             if found is not None:
                 return found
         on = link.collection(plan.entity.stored)
@@ -161,7 +161,7 @@ class AsyncMongoReads:
             command: Document = {"aggregate": entity.stored, "pipeline": pipeline, "cursor": ALL_AT_ONCE}
             if link.features.snapshot_reads:
                 command["readConcern"] = SNAPSHOT
-            found = await link.call(doing, link.driver.read, link.database, command, codec)
+            found = await link.read(doing, command, codec)
             if found is not None:
                 return found
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)

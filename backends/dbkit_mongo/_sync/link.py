@@ -11,6 +11,7 @@ from functools import cached_property
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
+from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -65,7 +66,7 @@ class Link:
         self.owner = owner
         self.name = owner.name
         self.timeout_s = timeout_s
-        """The most that one call of the driver takes, whatever it waits for: a connection, a server, two attempts."""
+        """The most that one call of the driver takes: as a whole, or in each of its steps (`limits_s`)."""
         self.lock_wait_ms = round(min(timeout_s, LOCK_WAIT_S) * 1_000)
         self.driver = driver
         self.limits_s: dict[float | None, float | None] = {
@@ -73,6 +74,8 @@ class Link:
             # The server ends these; where the sockets have a limit there is none around them.
             WAITS: timeout_s if driver.ends_calls else None,
         }
+        self.read_limit = {} if driver.ends_calls else driver.time_limit(round(timeout_s * 1_000))
+        """What tells the server how long a read may take, where nothing ends the call around it."""
         self.codec = codec
         self.schema = Schema(())
         self.client: Any = None
@@ -96,10 +99,10 @@ class Link:
     def call(self, doing: Doing, function: Call[T], *args: Any, **kwargs: Any) -> T:
         """Call the driver; every error is dbkit's."""
         hook = self.owner.hook
+        limit_s = self.limits_s.get(doing.within_s, doing.within_s)
         if hook is not None:
-            return self._told(hook, doing, function, *args, **kwargs)
+            return self._told(hook, doing, limit_s, function, *args, **kwargs)
         try:
-            limit_s = self.limits_s.get(doing.within_s, doing.within_s)
             if limit_s is None:
                 return function(*args, **kwargs)
             with self.driver.within(limit_s):
@@ -107,11 +110,35 @@ class Link:
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
 
-    def _told(self, hook: Hook, doing: Doing, function: Call[T], *args: Any, **kwargs: Any) -> T:
+    def read(
+        self, doing: Doing, command: dict[str, Any], codec: CodecOptions[Any]
+    ) -> list[dict[str, Any]] | None:
+        """Send a `find` or an `aggregate` outside sessions; None where one reply does not hold all documents."""
+        hook, limit_s = self.owner.hook, self.limits_s[WAITS]
+        command.update(self.read_limit)
+        read = self.driver.read
+        if hook is not None:
+            return self._told(hook, doing, limit_s, read, self.database, command, codec)
+        try:
+            if limit_s is None:
+                return read(self.database, command, codec)
+            with self.driver.within(limit_s):
+                return read(self.database, command, codec)
+        except DRIVER_ERRORS as error:
+            raise translate(error, doing) from error
+
+    def _told(
+        self,
+        hook: Hook,
+        doing: Doing,
+        limit_s: float | None,
+        function: Call[T],
+        *args: Any,
+        **kwargs: Any,
+    ) -> T:
         failed: str | None = None
         started = perf_counter()
         try:
-            limit_s = self.limits_s.get(doing.within_s, doing.within_s)
             if limit_s is None:
                 return function(*args, **kwargs)
             with self.driver.within(limit_s):

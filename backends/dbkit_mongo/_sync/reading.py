@@ -133,7 +133,7 @@ class MongoReads:
         command = plan.command(binds)
         if self.session is None:
             codec = plan.shape.codec_options
-            found = link.call(plan.doing, link.driver.read, link.database, command, codec)
+            found = link.read(plan.doing, command, codec)
             if found is not None:
                 return found
         on = link.collection(plan.entity.stored)
@@ -162,7 +162,7 @@ class MongoReads:
             command: Document = {"aggregate": entity.stored, "pipeline": pipeline, "cursor": ALL_AT_ONCE}
             if link.features.snapshot_reads:
                 command["readConcern"] = SNAPSHOT
-            found = link.call(doing, link.driver.read, link.database, command, codec)
+            found = link.read(doing, command, codec)
             if found is not None:
                 return found
         on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
