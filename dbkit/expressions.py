@@ -26,7 +26,7 @@ class Operand(Generic[T_co]):
 
     def __dbkit_terms__(self) -> tuple[EntitySpec, query.Expression]:
         """Return the entity whose row it is about, and the expression."""
-        raise NotImplementedError
+        raise NotImplementedError  # FieldRef and Computed say it; here it stands for the checker
 
     # What is never None first: covariance lets the last overload take the others too.
     @overload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from .output import columns, emit, faint, is_terminal, shown
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..migrations import Entry, Event, Migrator, PlannedStep, Ran, Version
+    from ..migrations import Entry, Event, Migrator, PlannedStep, Ran
 
 __all__ = ["app", "looking", "pending", "running"]
 
@@ -114,9 +114,7 @@ def up(
 ) -> None:
     """Run all migrations that were not run yet."""
     del debug
-    with running(Settings(url, None, path), lock_timeout, as_json) as work:
-        ran, reached = work.up(), work.version()
-    _tell_ran(reached, ran, as_json)
+    _run(Settings(url, None, path), lock_timeout, as_json, lambda work: work.up())
 
 
 @app.command()
@@ -140,9 +138,7 @@ def down(
         if number:
             asked = f"Undo all migrations of {settings.parsed_url}, from {number} to 0, with the data that they brought?"
             typer.confirm(asked, abort=True, err=True)
-    with running(settings, lock_timeout, as_json) as work:
-        ran, reached = work.down(), work.version()
-    _tell_ran(reached, ran, as_json)
+    _run(settings, lock_timeout, as_json, lambda work: work.down())
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -156,9 +152,7 @@ def steps(
 ) -> None:
     """Run the next N migrations, or undo the last ones: all N or, where there are fewer, none."""
     del debug
-    with running(Settings(url, None, path), lock_timeout, as_json) as work:
-        ran, reached = work.steps(number), work.version()
-    _tell_ran(reached, ran, as_json)
+    _run(Settings(url, None, path), lock_timeout, as_json, lambda work: work.steps(number))
 
 
 @app.command()
@@ -172,12 +166,15 @@ def goto(
 ) -> None:
     """Run or undo migrations until VERSION is the last one."""
     del debug
-    with running(Settings(url, None, path), lock_timeout, as_json) as work:
-        ran, reached = work.goto(version), work.version()
-    _tell_ran(reached, ran, as_json)
+    _run(Settings(url, None, path), lock_timeout, as_json, lambda work: work.goto(version))
 
 
-def _tell_ran(version: Version, ran: list[Ran], as_json: bool) -> None:
+def _run(
+    settings: Settings, lock_timeout_s: float, as_json: bool, verb: Callable[[Migrator], list[Ran]]
+) -> None:
+    """Run a verb, and tell what it ran and where the database stands."""
+    with running(settings, lock_timeout_s, as_json) as work:
+        ran, version = verb(work), work.version()
     rows = [(r.stem, r.direction, f"{r.duration_ms:,} ms", f"{r.rows:,} rows" if r.rows else "") for r in ran]
     answer: dict[str, Any] = {
         "version": version.number,

@@ -181,6 +181,8 @@ class FakeStore:
 
 
 class _Plugin:
+    """A plugin for migrations alone: nothing here asks it for a backend."""
+
     QUERY_KEYS: frozenset[str] = frozenset()
     FEATURES: Mapping[str, Features] = {}
 

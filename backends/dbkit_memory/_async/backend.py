@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -45,14 +46,14 @@ __all__ = ["AsyncMemoryBackend", "AsyncMemoryTransaction"]
 R = TypeVar("R")
 
 
-class AsyncMemoryOperations:
+class AsyncMemoryOperations(ABC):
     """The verbs. A subclass says in which transaction they run."""
 
     tables: Tables
     make: reading.Maker
 
-    async def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    async def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R: ...
 
     async def get(self, read: ReadSpec, id: Any) -> Any | None:
         return await self._run(read, lambda work: reading.get(work, self.make, read, id))

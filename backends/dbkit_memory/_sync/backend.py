@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Callable, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -46,14 +47,14 @@ __all__ = ["MemoryBackend", "MemoryTransaction"]
 R = TypeVar("R")
 
 
-class MemoryOperations:
+class MemoryOperations(ABC):
     """The verbs. A subclass says in which transaction they run."""
 
     tables: Tables
     make: reading.Maker
 
-    def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self, what: describe.What, action: Callable[[Work], R], *, writes: bool = False) -> R: ...
 
     def get(self, read: ReadSpec, id: Any) -> Any | None:
         return self._run(read, lambda work: reading.get(work, self.make, read, id))

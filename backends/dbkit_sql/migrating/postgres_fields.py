@@ -13,35 +13,18 @@ from dbkit.values import ValueType, casefold_key
 
 from ..schema import Tables
 from . import data, refusals
+from .doing import Doing
 from .postgres_tables import Index, PostgresTables, Table
 
 __all__ = ["FieldOperations"]
 
 
-class FieldOperations:
-    """Operations on fields; with *again*, what is done already is left as it is; *gentle*: each statement commits by itself."""
+class FieldOperations(Doing[PostgresTables]):
+    """Operations on fields; *gentle*: each statement commits by itself."""
 
     def __init__(self, tables: PostgresTables, *, again: bool, gentle: bool = False) -> None:
-        self._t = tables
-        self._again = again
+        super().__init__(tables, again=again)
         self._gentle = gentle
-
-    def _tables(self, entity: EntitySpec) -> Tables:
-        return data.tables_of(self._t.dialect, entity)
-
-    def _done(self, what: str) -> int:
-        if not self._again:
-            raise refusals.there_already(what)
-        return 0
-
-    def _gone(self, what: str) -> int:
-        if not self._again:
-            raise refusals.absent(what)
-        return 0
-
-    @property
-    def _reads(self) -> bool:
-        return self._t.log is None
 
     def _add_field(self, op: AddField) -> int:
         entity, f = op.entity, op.field

@@ -32,6 +32,7 @@ from ..drift import sqlite_table
 from ..found import StoredColumn, found_type
 from ..schema import Tables
 from . import data, refusals
+from .doing import Doing
 from .nested import readable_as
 from .parts import Definition, column_rest, index_columns, mentions, renamed_index
 from .sqlite_tables import SqliteTables, Value
@@ -41,35 +42,12 @@ __all__ = ["SqliteOperations"]
 Filled = Iterator[list[tuple[Any, Any, Any]]]
 
 
-class SqliteOperations:
-    """Schema operations inside an open transaction; with *again*, what is done already is left as it is."""
-
-    def __init__(self, tables: SqliteTables, *, again: bool) -> None:
-        self._t = tables
-        self._again = again
+class SqliteOperations(Doing[SqliteTables]):
+    """Schema operations."""
 
     def apply(self, operation: Operation) -> int:
         """Do one; return how many rows it rewrote."""
         return self._VERBS[type(operation)](self, operation)
-
-    def _tables(self, entity: EntitySpec) -> Tables:
-        return data.tables_of(self._t.dialect, entity)
-
-    def _done(self, what: str) -> int:
-        """Return 0 where it may be done already, else refuse."""
-        if not self._again:
-            raise refusals.there_already(what)
-        return 0
-
-    def _gone(self, what: str) -> int:
-        if not self._again:
-            raise refusals.absent(what)
-        return 0
-
-    @property
-    def _reads(self) -> bool:
-        """Whether rows are looked at: not where statements are only to be shown."""
-        return self._t.log is None
 
     # -- collections ---------------------------------------------------------------------------------------------------
 
