@@ -612,6 +612,7 @@ class AsyncMongomock:
     async def close_cursor(self, cursor: Any) -> None:
         self._plain.close_cursor(cursor)
 
+    # mongomock has no sessions: its flags refuse what needs one before it comes here.
     async def start_session(self, client: Any, *, snapshot: bool) -> Any:
         raise NotImplementedError
 
