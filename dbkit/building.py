@@ -34,6 +34,7 @@ from .query import (
     Order,
     Path,
     all_of,
+    reaching,
 )
 from .spec import EntitySpec, GroupSpec, ReadSpec, UniqueKey
 from .values import casefold_key, check_value, utc_now
@@ -114,7 +115,7 @@ def filter_of(root: EntitySpec | GroupSpec, filters: Sequence[object], operation
             f"{operation} on {root.name} got a filter on {where.root.name}",
             entity=root.name,
             operation=operation,
-            hint="reach a parent's field with via(Child.reference, Parent.field), children with any_related(…)",
+            hint=reaching(root, where.root),
         )
     return None if isinstance(where, Everything) else where
 

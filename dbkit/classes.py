@@ -15,8 +15,18 @@ from .annotations import refuse
 from .declare import FieldOptions
 from .fields import suggestion
 
-__all__ = ["KINDS", "check_body", "check_fields", "check_name", "declare", "options_of", "own_annotations"]
+__all__ = [
+    "KINDS",
+    "check_body",
+    "check_fields",
+    "check_name",
+    "declare",
+    "options_of",
+    "own_annotations",
+    "refuse_unknown",
+]
 
+_LINE = ("hot", "indexes", "managed", "name", "unique")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,58}\Z")
 
 
@@ -27,6 +37,18 @@ def own_annotations(cls: type[Any]) -> Mapping[str, Any]:
 
         return annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
     return inspect.get_annotations(cls)
+
+
+def refuse_unknown(cls: type[Any], given: Iterable[str]) -> None:
+    """Refuse what is *given* in the class line and nobody takes: a mixin of the program's may have words of its own."""
+    for word in given:
+        if any("__init_subclass__" in base.__dict__ for base in cls.__mro__[1:] if not _takes_none(base)):
+            return
+        raise refuse(cls.__name__, f"{word}= means nothing in the class line", suggestion(word, _LINE))
+
+
+def _takes_none(base: type[Any]) -> bool:
+    return base.__module__.partition(".")[0] in {"builtins", "typing", "pydantic", "dbkit"}
 
 
 def check_body(cls: type[Any]) -> None:

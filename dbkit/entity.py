@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Validat
 from pydantic_core import CoreSchema
 from typing_extensions import dataclass_transform
 
-from .classes import check_body, check_fields, declare
+from .classes import check_body, check_fields, declare, refuse_unknown
 from .compat import uuid7
 from .declare import Namespace, field
 from .describe import attribute, check_inputs, field_types, refs_of, row_of, spec_of
@@ -80,6 +80,7 @@ class Model(BaseModel, metaclass=EntityMeta):
         managed: bool = True,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown(cls, kwargs)
         super().__init_subclass__(**kwargs)
         check_body(cls)
         declare(cls, name, unique, indexes, hot, managed)

@@ -129,7 +129,11 @@ class _Names:
         if was is None:
             return False
         if entity.stored in self.collections:
-            raise InvalidInput(f"renames: there is no {was}", operation="diff", entity=entity.name)
+            raise InvalidInput(
+                f"{was} cannot be renamed to {entity.stored}: there is no {was}",
+                operation="diff",
+                entity=entity.name,
+            )
         self.collections[entity.stored] = was
         self._left.discard(entity.stored)
         return True
@@ -141,7 +145,7 @@ class _Names:
             name = was.rpartition(".")[2]
             if name not in there:
                 raise InvalidInput(
-                    f"renames: {was} is not there, or is declared itself",
+                    f"{was} cannot be renamed to {new}: it is not there, or is declared itself",
                     operation="diff",
                     entity=entity.name,
                     hint=suggestion(name, there),
@@ -168,7 +172,7 @@ class _Names:
         """Refuse renames of what is not missing."""
         for new in sorted(self._left):
             raise InvalidInput(
-                f"renames: {new} is not declared, or is there already",
+                f"{self._renames[new]} cannot be renamed to {new}, which is not declared, or is there already",
                 operation="diff",
                 hint="rename users.fullname to users.name: --rename users.fullname=users.name, "
                 'or renames={"users.name": "users.fullname"}',

@@ -34,6 +34,7 @@ from .filters import (
     everything,
     json_class,
     prefix_successor,
+    reaching,
 )
 from .orders import Order, is_row_comparable, seek
 from .paths import Path, Shape, Slot, Take, size_class
@@ -103,6 +104,7 @@ __all__ = [
     "is_row_comparable",
     "json_class",
     "prefix_successor",
+    "reaching",
     "seek",
     "size_class",
 ]

@@ -332,10 +332,18 @@ def _common_root(parts: Sequence[Filter]) -> EntitySpec | GroupSpec | None:
             raise InvalidInput(
                 f"filters on {root.name} and on {part.root.name} cannot be joined",
                 entity=root.name,
-                hint="reach a parent's field with via(Child.reference, Parent.field), children with any_related(…)",
+                hint=reaching(root, part.root),
             )
         root = part.root
     return root
+
+
+def reaching(root: EntitySpec | GroupSpec, other: EntitySpec | GroupSpec) -> str:
+    """Return the hint for who filters *root*, or with it, by a field of *other*."""
+    if isinstance(root, GroupSpec) or isinstance(other, GroupSpec):
+        group = other if isinstance(other, GroupSpec) else root
+        return f"group({group.name}, …) takes filters on the entity, and having=… on the group's own fields"
+    return "reach a parent's field with via(Child.reference, Parent.field), children with any_related(…)"
 
 
 def all_of(*filters: Filter) -> Filter:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import types
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from uuid import UUID
@@ -384,6 +385,27 @@ def test_nested_models_have_no_keys() -> None:
 
         class Inner(Embedded):
             n: Mapped[int] = field(unique=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"name": "odd", "uniqe": [("n",)]}, r"Odd: uniqe= means nothing .* \(did you mean 'unique'\?"),
+        ({"nmae": "odd"}, "did you mean 'name'"),
+    ],
+)
+def test_a_misspelt_word_in_the_class_line_is_told(line: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        types.new_class("Odd", (Entity,), line)
+
+
+def test_a_mixin_may_take_words_of_its_own() -> None:
+    class Mixin:
+        def __init_subclass__(cls, *, label: str = "", **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+
+    made = types.new_class("Labelled", (Entity, Mixin), {"name": "labelled", "label": "x"})
+    assert issubclass(made, Entity)
 
 
 def test_a_misspelt_option_is_no_option() -> None:

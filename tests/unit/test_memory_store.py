@@ -17,6 +17,7 @@ from dbkit import (
     DuplicateKey,
     Embedded,
     Entity,
+    Group,
     InvalidInput,
     Mapped,
     SchemaDrift,
@@ -28,8 +29,10 @@ from dbkit import (
     aconnect,
     any_of,
     connect,
+    count,
     everything,
     field,
+    key,
     related,
     via,
 )
@@ -394,6 +397,22 @@ def test_a_closed_database_says_so(db: Database) -> None:
     for use in (db.open, db.ping, lambda: db.store(Box)):
         with pytest.raises(ConfigurationError, match=r"the database is closed \(connect again\)"):
             use()
+
+
+class BoxesByState(Group[Box]):
+    state: Mapped[str] = key(Box.state)
+    boxes: Mapped[int] = count()
+
+
+def test_a_groups_own_field_is_for_having(db: Database) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"filter on BoxesByState \(group\(BoxesByState, …\) takes .* having="
+    ):
+        db.store(Box).find(BoxesByState.boxes > 1)
+    with pytest.raises(InvalidInput, match="having=… on the group's own fields"):
+        db.store(Box).find(BoxesByState.boxes > 1, Box.state == "new")
+    with pytest.raises(InvalidInput, match="takes filters on the entity"):
+        db.store(Box).group(BoxesByState, having=Box.state == "new")
 
 
 def test_one_in_the_place_of_many_is_told(db: Database) -> None:
