@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pydantic.fields import FieldInfo
 from typing_extensions import Unpack
 
 from .errors import ConfigurationError
+from .nearest import nearest
 from .spec import OnDelete
 
 __all__ = ["Declared", "FieldOptions", "Namespace", "field"]
@@ -144,10 +144,10 @@ def field(
     unknown = next((name for name in rest if name not in _PYDANTIC_OPTIONS), None)
     if unknown is not None:
         known = sorted(_PYDANTIC_OPTIONS | _OWN_OPTIONS)
-        near = difflib.get_close_matches(unknown, known, n=1)
+        near = nearest(unknown, known)
         raise ConfigurationError(
             f"field({unknown}=…) means nothing",
-            hint=f"did you mean {near[0]}=?" if near else f"valid: {', '.join(known)}",
+            hint=f"did you mean {near}=?" if near else f"valid: {', '.join(known)}",
         )
     if unique not in (False, True, "casefold"):
         raise ConfigurationError('unique= is True, False or "casefold"')

@@ -358,7 +358,9 @@ def attribute(cls: type[Any], name: str) -> FieldRef[Any]:
     if fields is None or role is None:
         raise AttributeError(name)
     if name not in fields:
-        raise AttributeError(f"{cls.__name__} has no field {name!r}: {suggestion(name, fields)}")
+        # Pydantic asks the bases of a class that it makes for each of its fields: too often to look for the nearest name.
+        known = "" if role == "abstract" else f": {suggestion(name, fields)}"
+        raise AttributeError(f"{cls.__name__} has no field {name!r}{known}")
     if role == "abstract":
         raise AttributeError(
             f"{cls.__name__}.{name}: {cls.__name__} is abstract, so this field is in no table; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from .declare import field
 from .errors import InvalidInput
 from .expressions import Computed, Operand
 from .mapped import Mapped, Source
+from .nearest import nearest
 from .query import Change, Filter, Order, Path
 from .reach import InnerRef, ParentRef, any_related, via
 from .refs import FieldRef
@@ -109,5 +109,5 @@ def _made_total(entity: EntitySpec, orders: tuple[Order, ...]) -> tuple[Order, .
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return "did you mean …" with the nearest known names, and what is valid."""
     valid = sorted(known)
-    near = difflib.get_close_matches(name, valid, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"valid: {', '.join(valid)}"
+    near = nearest(name, valid)
+    return (f"did you mean {near!r}? " if near else "") + f"valid: {', '.join(valid)}"

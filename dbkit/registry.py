@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from .errors import BadURL, MissingDriver
 from .features import Features
+from .nearest import nearest
 from .options import Options
 from .url import URL
 
@@ -81,10 +81,10 @@ def plugin(name: str) -> Plugin:
         point = next(iter(entry_points(group="dbkit.backends", name=name)), None)
         if point is None:
             known = backends()
-            near = difflib.get_close_matches(name, known, n=1)
+            near = nearest(name, known)
             raise BadURL(
                 f"no backend serves {name}://",
-                hint=(f"did you mean {near[0]}://? " if near else "") + f"known: {', '.join(known)}",
+                hint=(f"did you mean {near}://? " if near else "") + f"known: {', '.join(known)}",
             )
         target = point.value
     module, _, attribute = target.partition(":")

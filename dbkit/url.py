@@ -6,13 +6,13 @@ Our own parser, as SQLAlchemy's refuses `h1:1,h2:2` and shows a password given a
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from .errors import BadURL
+from .nearest import nearest
 
 __all__ = ["URL", "parse_url", "unknown_key"]
 
@@ -169,9 +169,9 @@ def _parse_query(text: str) -> Iterable[tuple[str, str]]:
 def unknown_key(key: str, known: Iterable[str]) -> BadURL:
     """Return the error for a query key that no one reads; it suggests the nearest known one."""
     names = sorted(known)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    near = nearest(key, names, cutoff=0.5)
     shown = key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", key) else "…"
     return BadURL(
         f"unknown key {shown!r} in the URL's query",
-        hint=(f"did you mean {near[0]!r}? " if near else "") + f"valid: {', '.join(names)}",
+        hint=(f"did you mean {near!r}? " if near else "") + f"valid: {', '.join(names)}",
     )

@@ -10,7 +10,6 @@ Everything is read once, so that what is checked is what is run.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from ..errors import BadMigration, InvalidInput, MissingMigration
+from ..nearest import nearest
 from ..registry import backends
 
 __all__ = ["Direction", "Folder", "MigrationFile", "Source", "create"]
@@ -180,8 +180,8 @@ def _source(path: Path, variants: Iterable[str]) -> Source:
         raise _bad(name, "has no version's number", "numbers start at 1: version 0 is the empty database")
     suffix, variant = found["suffix"], found["variant"]
     if variant is not None and variant not in variants:
-        near = difflib.get_close_matches(variant, variants, n=1)
-        hint = (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(sorted(variants))}"
+        near = nearest(variant, variants)
+        hint = (f"did you mean {near!r}? " if near else "") + f"known: {', '.join(sorted(variants))}"
         raise _bad(name, f"is for {variant!r}, which no backend is called", hint)
     if suffix == "json" and variant is None:
         raise _bad(name, "holds commands of MongoDB, and says so", name.replace(".", ".mongodb.", 1))
