@@ -1,89 +1,28 @@
-"""From differences to the text of a migration. Pure.
-
-Two classes at most for each entity: as it is declared, and as it was (`UserBefore`); each holds what the steps are about.
-"""
+"""From differences to the steps of a migration, up and down. Pure."""
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
-from textwrap import wrap
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ..spec import EntitySpec, FieldSpec, IndexSpec, UniqueKey
-from ..values import DEFAULT_TEXT_LENGTH, Kind, ValueType
+from ..values import Kind, ValueType
 from .conversions import Conversion, conversion
 from .differences import Difference
+from .drafted import Before, DraftedFile, Phase, Step, attribute, names_of
 from .renaming import OldNames
-from .source import ClassText, SourceFile, is_declarable, own_value, zero
+from .source import ClassText, is_declarable, own_value, zero
 
 __all__ = ["Drafting"]
 
 _SHADOW = "__casefold"
 _LIMITED = frozenset({Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.BYTES, Kind.LIST})
 """What may be declared with a length, bounds or choices."""
-_KEPT: tuple[str, ...] = ("id", "created_at", "updated_at")
 
 
-class _Phase(IntEnum):
-    """The order of the way up; the way down is the reverse."""
-
-    RENAME_COLLECTION = 0
-    DROP_KEY = 1
-    RENAME_FIELD = 2
-    CREATE = 3
-    ADD_FIELD = 4
-    RETYPE = 5
-    DROP_FIELD = 6
-    LET_GO = 7
-    """On the way down only: a reference goes after the keys, as the last one that serves it leaves it an index else."""
-    ADD_KEY = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    phase: _Phase
-    up: str
-    down: str
-    comment: str | None = None
-    """Above the step on its way up."""
-    down_comment: str | None = None
-    """Above the step on its way down."""
-
-    @property
-    def is_irreversible(self) -> bool:
-        return self.down.startswith("m.irreversible(")
-
-
-@dataclass(slots=True)
-class _Now:
-    """The class of an entity as it is declared."""
-
-    name: str
-    entity: EntitySpec
-    fields: dict[str, bool] = field(default_factory=dict)
-    """By name: whether all that the field declares belongs there, or its type alone."""
-    is_whole: bool = False
-
-
-@dataclass(slots=True)
-class _Before:
-    """The class of an entity as it was."""
-
-    name: str
-    entity: EntitySpec
-    fields: dict[str, tuple[ValueType, list[str]]] = field(default_factory=dict)
-    """By stored name: the type, and what `field()` says."""
-    keys: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    """What the class line says of compound keys and indexes: which index serves a reference depends on them."""
-
-
-class Drafting:
+class Drafting(DraftedFile):
     """A migration that is being written.
 
     Attributes:
@@ -99,19 +38,10 @@ class Drafting:
         fields: Mapping[tuple[str, str], str],
         found: Sequence[Difference],
     ) -> None:
+        super().__init__({e.stored: e for e in map(old.declared, old.schema)}, collections)
         self.losses: list[str] = []
-        self.unsolved: list[str] = []
         self.notes: list[str] = []
-        self._declared = {e.stored: e for e in map(old.declared, old.schema)}
         self._old_fields = fields
-        self._new_names = {was: new for new, was in collections.items()}
-        self._file = SourceFile()
-        self._steps: list[_Step] = []
-        self._now: dict[int, _Now] = {}
-        self._before: dict[int, _Before] = {}
-        self._others: dict[str, ClassText] = {}
-        self._wholes: list[ClassText] = []
-        self._alone: list[_Before] = []
         order = {e.token: n for n, e in enumerate(map(old.declared, old.schema.parents_first()))}
         differences = [(old.declared(d.entity), d) for d in found]
         differences.sort(key=lambda pair: order[pair[0].token])
@@ -120,7 +50,7 @@ class Drafting:
             (e.token, name) for e, d in differences if d.kind == "undeclared field" for name in d.stored
         }
         self._missing = {
-            (e.token, _names(d.key))
+            (e.token, names_of(d.key))
             for e, d in differences
             if d.kind in ("missing unique", "missing index") and d.key is not None
         }
@@ -157,7 +87,7 @@ class Drafting:
         if kind == "missing collection":
             now = self._of_now(entity)
             now.is_whole = True
-            self._add(_Phase.CREATE, f"create_collection({now.name})", f"drop_collection({now.name})")
+            self._add(Phase.CREATE, f"create_collection({now.name})", f"drop_collection({now.name})")
         elif kind == "missing field" and declared is not None:
             self._add_field(entity, declared)
         elif kind == "undeclared field":
@@ -175,8 +105,12 @@ class Drafting:
             if (entity.token, declared.name) not in self._new:
                 now = self._of_now(entity, declared)
                 place = f"{now.name}.{declared.name}"
-                self._steps.append(_Step(_Phase.ADD_KEY, f"m.add_reference({place})", ""))
-                self._steps.append(_Step(_Phase.LET_GO, "", f"m.drop_reference({place})"))
+                target = "" if declared.reference is None else f" of {declared.reference.target.stored}"
+                self.notes.append(
+                    f"{entity.stored}.{declared.stored}: a row that leads to no row{target} fails it"
+                )
+                self._steps.append(Step(Phase.ADD_KEY, f"m.add_reference({place})", ""))
+                self._steps.append(Step(Phase.LET_GO, "", f"m.drop_reference({place})"))
         elif kind == "undeclared reference":
             for stored in difference.stored:
                 self._drop_reference(entity, stored, difference)
@@ -190,7 +124,7 @@ class Drafting:
                 assert f.reference is not None
                 if f.reference.check and order.get(f.reference.target.token, -1) > order[entity.token]:
                     place = f"{self._of_now(entity).name}.{f.name}"
-                    self._steps.append(_Step(_Phase.CREATE, "", f"m.drop_reference({place})"))
+                    self._steps.append(Step(Phase.CREATE, "", f"m.drop_reference({place})"))
 
     def _rename_collection(self, entity: EntitySpec, was: str) -> None:
         now = self._of_now(entity)
@@ -199,21 +133,21 @@ class Drafting:
         self._wholes.append(before)
         self._write_now(before, entity, None, was)
         self._add(
-            _Phase.RENAME_COLLECTION,
+            Phase.RENAME_COLLECTION,
             f'rename_collection({now.name}, was="{was}")',
             f'rename_collection({before.name}, was="{entity.stored}")',
         )
 
     def _rename_field(self, entity: EntitySpec, f: FieldSpec, was: str) -> None:
         now = self._of_now(entity, f)
-        for names in [*map(_names, entity.uniques), *map(_names, entity.indexes)]:
+        for names in [*map(names_of, entity.uniques), *map(names_of, entity.indexes)]:
             if f.name in names:
                 # What the field is part of gets its new name too.
                 self._of_now(entity, *(entity.by_name[n] for n in names if n != f.name), in_full=False)
         type = self._there.get((entity.token, was)) or f.type
         before = self._of_before(entity, was, type, self._own_options(entity, f, is_before=True))
         self._add(
-            _Phase.RENAME_FIELD,
+            Phase.RENAME_FIELD,
             f'rename_field({now.name}.{f.name}, was="{was}")',
             f'rename_field({before}, was="{f.stored}")',
         )
@@ -232,7 +166,7 @@ class Drafting:
                     f"{entity.stored}.{f.stored}: rows that are there get {shown}; say what they should have"
                 )
         default = "" if value is None else f", default={self._file.value(value, f.type)}"
-        self._add(_Phase.ADD_FIELD, f"add_field({place}{default})", f"drop_field({place})", comment=comment)
+        self._add(Phase.ADD_FIELD, f"add_field({place}{default})", f"drop_field({place})", comment=comment)
 
     def _drop_field(self, entity: EntitySpec, stored: str, target: str | None) -> None:
         if stored.endswith(_SHADOW) and (entity.token, stored.removesuffix(_SHADOW)) in self._gone:
@@ -244,7 +178,7 @@ class Drafting:
         if type is None or not is_declarable(type):
             again = "m.add_field(…, default=…)"
             up = f'drop_field("{entity.stored}", "{stored}")'
-            self._add(_Phase.DROP_FIELD, up, *_unknown(place, again), comment=comment)
+            self._add(Phase.DROP_FIELD, up, *_unknown(place, again), comment=comment)
             return
         before, value = self._of_before(entity, stored, type), zero(type)
         given, words = "", list[str]()
@@ -272,13 +206,13 @@ class Drafting:
                 fields = self._before[entity.token].fields
                 if len(fields) > 1:
                     # The function gets rows as this class has them: what else is brought back may not be there yet.
-                    alone = _Before(
+                    alone = Before(
                         self._file.new_class(f"{entity.name}Before"), entity, {stored: fields[stored]}
                     )
                     self._alone.append(alone)
-                    before = f"{alone.name}.{_attribute(stored)}"
+                    before = f"{alone.name}.{attribute(stored)}"
         self._add(
-            _Phase.DROP_FIELD,
+            Phase.DROP_FIELD,
             f"drop_field({self._of_before(entity, stored, type)})",
             f"add_field({before}{given})",
             "\n".join(words) or None,
@@ -325,7 +259,7 @@ class Drafting:
         if found is None or not is_declarable(found):
             self.notes.append(f"{name}: a value that does not fit its new declaration fails it")
             again = f"m.retype_field(…, was={place})"
-            self._add(_Phase.RETYPE, f"retype_field({place})", *_unknown(name, again))
+            self._add(Phase.RETYPE, f"retype_field({place})", *_unknown(name, again))
             return
         there, back = conversion(found, f.type), conversion(f.type, found)
         comment = None
@@ -373,16 +307,16 @@ class Drafting:
             else f"retype_field({before}, was={place}{_using(back)}{down_default})"
         )
         up = f"retype_field({place}, was={before}{_using(there)}{default})"
-        self._add(_Phase.RETYPE, up, down, words, comment=comment)
+        self._add(Phase.RETYPE, up, down, words, comment=comment)
 
     def _add_key(self, entity: EntitySpec, key: UniqueKey | IndexSpec) -> None:
-        names = _names(key)
+        names = names_of(key)
         if len(names) == 1 and (entity.token, names[0]) in self._new:
             return  # it comes with its field
         now = self._of_now(entity, *(entity.by_name[n] for n in names), in_full=len(names) == 1)
         given = ", ".join(f"{now.name}.{n}" for n in names)
         word = "unique" if isinstance(key, UniqueKey) else "index"
-        self._add(_Phase.ADD_KEY, f"add_{word}({given})", f"drop_{word}({given})")
+        self._add(Phase.ADD_KEY, f"add_{word}({given})", f"drop_{word}({given})")
 
     def _drop_key(self, entity: EntitySpec, word: str, difference: Difference) -> None:
         gone = [stored for stored in difference.stored if self._is_gone(entity, stored)]
@@ -406,11 +340,11 @@ class Drafting:
         given = ", ".join(places)
         if not is_alone:
             keys = self._class_before(entity).keys.setdefault("unique" if word == "unique" else "indexes", [])
-            keys.append(tuple(map(_attribute, owners)))
+            keys.append(tuple(map(attribute, owners)))
         if not gone:
-            self._add(_Phase.DROP_KEY, f"drop_{word}({given})", f"add_{word}({given})")
+            self._add(Phase.DROP_KEY, f"drop_{word}({given})", f"add_{word}({given})")
         elif not is_alone:
-            self._steps.append(_Step(_Phase.DROP_KEY, "", f"m.add_{word}({given})"))
+            self._steps.append(Step(Phase.DROP_KEY, "", f"m.add_{word}({given})"))
 
     def _drop_reference(self, entity: EntitySpec, stored: str, difference: Difference) -> None:
         is_gone = self._is_gone(entity, stored)
@@ -424,7 +358,7 @@ class Drafting:
             options.append(f'on_delete="{difference.found_on_delete}"')
         before = self._of_before(entity, stored, type, options)
         if not is_gone:
-            self._add(_Phase.DROP_KEY, f"drop_reference({before})", f"add_reference({before})")
+            self._add(Phase.DROP_KEY, f"drop_reference({before})", f"add_reference({before})")
 
     def _is_gone(self, entity: EntitySpec, stored: str) -> bool:
         return bool({(entity.token, stored), (entity.token, stored.removesuffix(_SHADOW))} & self._gone)
@@ -439,175 +373,14 @@ class Drafting:
 
     def _add(
         self,
-        phase: _Phase,
+        phase: Phase,
         up: str,
         down: str,
         down_comment: str | None = None,
         *,
         comment: str | None = None,
     ) -> None:
-        self._steps.append(_Step(phase, f"m.{up}", f"m.{down}", comment, down_comment))
-
-    # -- classes -------------------------------------------------------------------------------------------------------
-
-    def _of_now(self, entity: EntitySpec, *fields: FieldSpec, in_full: bool = True) -> _Now:
-        now = self._now.get(entity.token)
-        if now is None:
-            now = self._now[entity.token] = _Now(self._file.new_class(entity.name), entity)
-        for f in fields:
-            now.fields[f.name] = now.fields.get(f.name, False) or in_full
-        return now
-
-    def _of_before(
-        self, entity: EntitySpec, stored: str, type: ValueType, options: Iterable[str] = ()
-    ) -> str:
-        """Return the field of the class as it was, `UserBefore.bio`."""
-        before = self._class_before(entity)
-        known = before.fields.setdefault(stored, (type, []))[1]
-        known += [option for option in options if option not in known]
-        return f"{before.name}.{_attribute(stored)}"
-
-    def _class_before(self, entity: EntitySpec) -> _Before:
-        before = self._before.get(entity.token)
-        if before is None:
-            name = self._file.new_class(f"{entity.name}Before")
-            before = self._before[entity.token] = _Before(name, entity)
-        return before
-
-    def _target(self, stored: str, type: ValueType) -> str:
-        """Return the class that a reference of before points to: by another one of before, as no name may come twice."""
-        stored = self._new_names.get(stored, stored)
-        if stored in self._declared:
-            return self._class_before(self._declared[stored]).name
-        if stored not in self._others:
-            name = self._file.new_class("".join(part.title() for part in stored.replace(".", "_").split("_")))
-            self._others[stored] = ClassText(name, self._record(type), [f'name="{stored}"'])
-        return self._others[stored].name
-
-    def _own_options(self, entity: EntitySpec, f: FieldSpec, *, is_before: bool = False) -> list[str]:
-        """Return what `field()` says of the field itself, but its type and its default.
-
-        *is_before*: without the keys and the reference that are not there yet.
-        """
-        said: list[str] = []
-        is_there = not is_before or (entity.token, (f.name,)) not in self._missing
-        unique = next((k for k in entity.uniques if k.names == (f.name,)), None)
-        if unique is not None and is_there:
-            said.append('unique="casefold"' if unique.fields[0].shadow_of else "unique=True")
-        if f.reference is not None and is_before and (entity.token, f.name) in self._new_references:
-            return said  # what was there instead is told beside it
-        if f.reference is not None:
-            target = f.reference.target
-            named = self._class_before(target).name if is_before else self._of_now(target).name
-            said.append(f"references=lambda: {named}")
-            if f.reference.on_delete != "restrict":
-                said.append(f'on_delete="{f.reference.on_delete}"')
-            if not f.reference.check:
-                said.append("check=False")
-        elif is_there and any(i.fields == (f,) for i in entity.indexes):
-            said.append("index=True")
-        return said
-
-    def _record(self, id: ValueType) -> str:
-        self._file.need("dbkit", "Record")
-        return f"Record[{self._file.bare(id)}]"
-
-    def _write_now(self, text: ClassText, entity: EntitySpec, now: _Now | None, stored: str) -> None:
-        """Fill in the class of an entity as it is declared: all of it, or what *now* says."""
-        is_whole = now is None or now.is_whole
-        names = [f.name for f in entity.fields] if is_whole or now is None else list(now.fields)
-        skipped = {"id"} if _is_plain_id(entity.id) else set[str]()
-        if is_whole and _is_standard(entity):
-            self._file.need("dbkit", "Entity")
-            text.bases = "Entity"
-            skipped = set(_KEPT)
-        else:
-            text.bases = self._record(entity.id.type)
-        if is_whole and entity.versioned and _is_standard_version(entity):
-            self._file.need("dbkit", "Versioned")
-            text.bases += ", Versioned"
-            skipped.add("version")
-        text.keywords.append(f'name="{stored}"')
-        for word, keys in (("unique", entity.uniques), ("indexes", entity.indexes)):
-            compounds = [c for c in map(_names, keys) if len(c) > 1 and set(c) <= {*names, "id"}]
-            if compounds:
-                text.keywords.append(_compounds(word, compounds))
-        if is_whole and entity.stripes != 1:
-            text.keywords.append(f"hot={entity.stripes}")
-        if "id" not in names and "id" not in skipped:
-            names = ["id", *names]
-        for f in entity.fields:
-            if f.name not in names or f.name in skipped:
-                continue
-            in_full = is_whole or now is None or now.fields.get(f.name, False)
-            options = [] if f.stored == f.name else [f'stored_as="{f.stored}"']
-            if in_full and f is not entity.id:
-                options += self._own_options(entity, f)
-            text.fields[f.name] = self._file.declaration(f.type, options)
-
-    def _write_before(self, before: _Before) -> ClassText:
-        id = before.entity.id
-        text = ClassText(before.name, self._record(id.type), [f'name="{before.entity.stored}"'])
-        if not _is_plain_id(id):
-            said = [] if id.stored == "id" else [f'stored_as="{id.stored}"']
-            text.fields["id"] = self._file.declaration(id.type, said)
-        text.keywords += [_compounds(word, keys) for word, keys in before.keys.items()]
-        for stored, (type, options) in before.fields.items():
-            attribute = _attribute(stored)
-            named = [] if attribute == stored else [f'stored_as="{stored}"']
-            text.fields[attribute] = self._file.declaration(type, [*named, *options])
-        return text
-
-    # -- the file ------------------------------------------------------------------------------------------------------
-
-    def _need_for(self, conversion: Conversion, wanted: ValueType) -> None:
-        """Import what the conversion's source names."""
-        if conversion.using is not None and wanted.kind is not Kind.TEXT:
-            self._file.bare(wanted)
-
-    def source(self) -> str:
-        """Return the file's text, "" where there is nothing to do."""
-        if not self._steps:
-            return ""
-        file = self._file
-        file.need("dbkit.migrations", "Migration")
-        texts: dict[str, ClassText] = {}
-        # What a class refers to may come in while it is written.
-        while len(texts) < len(self._now):
-            for now in list(self._now.values()):
-                if now.name not in texts:
-                    texts[now.name] = text = ClassText(now.name, "")
-                    self._write_now(text, now.entity, now, now.entity.stored)
-        befores = [self._write_before(before) for before in (*self._before.values(), *self._alone)]
-        classes = [*file.classes.values(), *self._others.values(), *texts.values(), *befores, *self._wholes]
-        steps = sorted(self._steps, key=lambda step: step.phase)
-        parts = ['"""Close what differs between the database and the entities."""']
-        if self.unsolved:
-            parts.append("\n".join(["# Not closed here:", *(f"# - {words}" for words in self.unsolved)]))
-        parts.append(file.imports() + "\n")
-        parts += [text.render() + "\n" for text in classes]
-        up: list[str] = []
-        for step in steps:
-            up += _comment(step.comment)
-            up += [f"    {step.up}"] if step.up else []
-        down: list[str] = []
-        backwards = list(reversed(steps))
-        # What cannot be undone says so before anything is sent.
-        for step in sorted(backwards, key=lambda step: not step.is_irreversible):
-            down += _comment(step.down_comment)
-            down += [f"    {step.down}"] if step.down else []
-        parts.append("\n".join(["def up(m: Migration) -> None:", *up]) + "\n")
-        parts.append("\n".join(["def down(m: Migration) -> None:", *down]))
-        return "\n\n".join(parts) + "\n"
-
-
-def _comment(words: str | None) -> list[str]:
-    lines = [] if words is None else words.split("\n")
-    return [
-        part
-        for line in lines
-        for part in wrap(line, 100, initial_indent="    # ", subsequent_indent="    # ")
-    ]
+        self._steps.append(Step(phase, f"m.{up}", f"m.{down}", comment, down_comment))
 
 
 def _unknown(place: str, again: str) -> tuple[str, str]:
@@ -619,40 +392,8 @@ def _unknown(place: str, again: str) -> tuple[str, str]:
     )
 
 
-def _names(key: UniqueKey | IndexSpec) -> tuple[str, ...]:
-    return key.names if isinstance(key, UniqueKey) else tuple(f.name for f in key.fields)
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
-
-
-def _compounds(word: str, keys: Iterable[tuple[str, ...]]) -> str:
-    shown = ", ".join(f"({', '.join(map(_quoted, names))})" for names in keys)
-    return f"{word}=[{shown}]"
-
-
 def _using(conversion: Conversion) -> str:
     return "" if conversion.using is None else f", using={conversion.using}"
-
-
-def _is_plain_id(id: FieldSpec) -> bool:
-    return id.stored == "id" and (id.type.kind is not Kind.TEXT or id.type.max_length == DEFAULT_TEXT_LENGTH)
-
-
-def _is_standard(entity: EntitySpec) -> bool:
-    """Whether `Entity` declares the id and the two times as they are here."""
-    if not entity.timestamped or entity.id.type != ValueType(Kind.UUID):
-        return False
-    fields = [entity.by_name[name] for name in _KEPT]
-    return all(f.stored == f.name for f in fields) and all(
-        f.type == ValueType(Kind.DATETIME) for f in fields[1:]
-    )
-
-
-def _is_standard_version(entity: EntitySpec) -> bool:
-    version = entity.by_name["version"]
-    return version.stored == "version" and version.type == ValueType(Kind.INT)
 
 
 def _static_default(entity: EntitySpec, f: FieldSpec) -> Any:
@@ -661,9 +402,3 @@ def _static_default(entity: EntitySpec, f: FieldSpec) -> Any:
     if info.default_factory in (list, dict):
         return {} if info.default_factory is dict else []
     return PydanticUndefined if info.default is ... else info.default
-
-
-def _attribute(stored: str) -> str:
-    """Return a name for a stored field that a class can have."""
-    is_taken = keyword.iskeyword(stored) or stored.startswith("_") or hasattr(BaseModel, stored)
-    return f"{stored.strip('_')}_" if is_taken or stored == "evolve" else stored

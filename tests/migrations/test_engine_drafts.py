@@ -264,6 +264,19 @@ def test_the_way_down_of_a_dropped_reference_asks_for_the_parent(url: str, tmp_p
         assert is_told is (migrator.language == "sql")  # MongoDB's references stand in the programs
 
 
+def test_a_new_reference_says_that_an_orphan_fails_it(url: str, tmp_path: Path) -> None:
+    class Unchecked(Record[int], name="children"):
+        thing: Mapped[int] = field(index=True)
+
+    with Migrator(url, tmp_path / "migrations") as migrator:
+        create(migrator.path, "before", source=migrator.diff([Thing, Unchecked]).source)
+        migrator.up()
+        notes = migrator.diff([Thing, Child]).notes
+    # What MongoDB has of a reference is its index.
+    wanted = ("children.thing: a row that leads to no row of things fails it",)
+    assert notes == (() if migrator.language == "mongodb" else wanted)
+
+
 def test_what_refers_to_itself_comes_back_with_the_index_that_serves_it(url: str, tmp_path: Path) -> None:
     rows = [Node(id=1, n=1), Node(id=2, n=2, up=1)]
     source, there = _there_and_back(url, tmp_path, [Node], [Root], rows)
