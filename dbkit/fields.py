@@ -110,4 +110,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Return "did you mean …" with the nearest known names, and what is valid."""
     valid = sorted(known)
     near = nearest(name, valid)
+    if near and len(valid) == 1:
+        return f"did you mean {near!r}?"
     return (f"did you mean {near!r}? " if near else "") + f"valid: {', '.join(valid)}"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from ..errors import BadURL, ConfigurationError, DbkitError, Dirty, SchemaDrift
+from ..errors import BadURL, ConfigurationError, DbkitError, Dirty, MigrationFailed, SchemaDrift
 from ..url import _SECRET_KEYS, URL
 from .output import bad, to_json
 
@@ -83,6 +83,16 @@ def tell(error: BaseException, *, as_json: bool, debug: bool) -> int:
             if (value := getattr(error, name)) is not None
         }
         document["retryable"] = error.retryable
+        cause = error.__cause__
+        if (
+            isinstance(error, MigrationFailed | Dirty)
+            and cause is not None
+            and not isinstance(cause, DbkitError)
+            and not debug
+        ):
+            # Its words may hold a stored value, so nobody sees them unasked.
+            more = f"--debug shows the {type(cause).__name__} itself"
+            hint = more if hint is None else f"{hint}; {more}"
     else:
         message = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
         hint = None if debug else "run it again with --debug for the traceback, and please report it"

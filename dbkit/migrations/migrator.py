@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from ..answers import IN_MIGRATIONS
 from ..connect import options_of
+from ..describe import attribute
 from ..entity import spec_of
 from ..errors import (
     ConfigurationError,
@@ -482,13 +483,16 @@ def _said(error: BaseException, script: Script) -> str:
     if isinstance(error, Stopped):
         return "it was stopped"
     # The migration's own code failed, and its words may hold a stored value.
-    line = None
+    line, last = None, ""
     trace, files = error.__traceback__, {str(path) for path in script.file.paths}
     while trace is not None:
         if trace.tb_frame.f_code.co_filename in files:
             line = trace.tb_lineno
+        last = trace.tb_frame.f_globals.get("__name__", "")
         trace = trace.tb_next
-    return type(error).__name__ + (f" in line {line}" if line else "")
+    said = type(error).__name__ + (f" in line {line}" if line else "")
+    # A class that has no such field: these words are dbkit's own, and hold names alone.
+    return f"{said}: {error}" if isinstance(error, AttributeError) and last == attribute.__module__ else said
 
 
 def _cause(error: BaseException) -> BaseException | None:

@@ -84,6 +84,33 @@ class TestVerbs:
         assert dbkit.json("migrate", "down", "--yes", *at)["version"] == 0
         assert dbkit.json("migrate", "plan", "--down", *at)["steps"] == []
 
+    @pytest.mark.parametrize(
+        ("step", "said"),
+        [
+            ("raise RuntimeError('secret words')", "RuntimeError in line 14"),
+            (
+                "m.add_index(Note.txet)",
+                "AttributeError in line 14: Note has no field 'txet': did you mean 'text'?",
+            ),
+            ("1 / 0", "ZeroDivisionError in line 14"),
+        ],
+    )
+    def test_what_a_step_raised_is_seen_when_asked_for(
+        self, step: str, said: str, dbkit: Command, folder: Path
+    ) -> None:
+        (folder / "migrations").mkdir(exist_ok=True)
+        (folder / "migrations" / "0001_a.py").write_text(
+            STEP.format(transactional=True, after=step), encoding="utf-8"
+        )
+        result = dbkit("migrate", "up", "--url", "sqlite:///y.db")
+        assert result.exit_code == 1
+        assert said in result.stderr
+        assert "secret" not in result.stderr
+        assert "--debug shows the " in result.stderr
+        shown = dbkit("migrate", "up", "--debug", "--url", "sqlite:///y.db").stderr
+        assert "--debug" not in shown
+        assert "Traceback" in shown
+
     def test_people_read_lines(self, dbkit: Command) -> None:
         at = ["--url", "sqlite:///x.db", "--path", HISTORY]
         planned = dbkit.done("migrate", "plan", "--steps", "1", "--url", "sqlite://", "--path", HISTORY)
