@@ -7,9 +7,8 @@ share (find_one, insert_one, find_one_and_update, …) is called on the collecti
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, Protocol, cast
 
@@ -32,6 +31,7 @@ from pymongo.write_concern import WriteConcern
 from .errors import is_refused
 from .reads import find_options
 from .rows import CODEC_OPTIONS
+from .watch import Watch
 
 __all__ = [
     "AsyncDriver",
@@ -59,7 +59,7 @@ class AsyncDriver(Protocol):
     ends_calls: bool
     """Whether `within` ends whatever runs in it, so that sockets need no limits of their own."""
 
-    def within(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
         """Bound the calls in the block, as a whole."""
         ...
 
@@ -338,11 +338,17 @@ class AsyncPyMongo:
 
     ends_calls = True
 
-    def within(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+    def __init__(self) -> None:
+        self._watches: dict[float, Watch] = {}
+
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
         # Any limit of PyMongo's, a socket's too, costs this client a task more for each message (`asyncio.wait_for`), a
         # tenth of a call. Cancelling closes the connection, and with it the server ends what it does.
         # https://www.mongodb.com/docs/manual/reference/method/db.collection.find/#client-disconnection
-        return asyncio.timeout(seconds + GRACE_S)
+        watch = self._watches.get(seconds)
+        if watch is None:
+            watch = self._watches[seconds] = Watch(seconds + GRACE_S)
+        return watch.call()
 
     def connect(self, url: str, **options: Any) -> Any:
         from pymongo import AsyncMongoClient
@@ -431,10 +437,8 @@ class AsyncMotor(AsyncPyMongo):
 
     ends_calls = False
 
-    @asynccontextmanager
-    async def within(self, seconds: float) -> AsyncGenerator[None]:
-        with pymongo.timeout(seconds):
-            yield
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
+        return pymongo.timeout(seconds)
 
     def connect(self, url: str, **options: Any) -> Any:
         from motor.motor_asyncio import AsyncIOMotorClient
@@ -561,7 +565,7 @@ class AsyncMongomock:
     def __init__(self) -> None:
         self._plain = Mongomock()
 
-    def within(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+    def within(self, seconds: float) -> AbstractContextManager[Any]:
         return nullcontext()
 
     def connect(self, url: str, **options: Any) -> Any:

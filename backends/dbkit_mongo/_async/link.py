@@ -104,7 +104,7 @@ class AsyncLink:
         try:
             if limit_s is None:
                 return await function(*args, **kwargs)
-            async with self.driver.within(limit_s):
+            with self.driver.within(limit_s):
                 return await function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
@@ -121,7 +121,7 @@ class AsyncLink:
         try:
             if limit_s is None:
                 return await read(self.database, command, codec)
-            async with self.driver.within(limit_s):
+            with self.driver.within(limit_s):
                 return await read(self.database, command, codec)
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
@@ -140,7 +140,7 @@ class AsyncLink:
         try:
             if limit_s is None:
                 return await function(*args, **kwargs)
-            async with self.driver.within(limit_s):
+            with self.driver.within(limit_s):
                 return await function(*args, **kwargs)
         except DRIVER_ERRORS as error:
             failed = type(error).__name__
