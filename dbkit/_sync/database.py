@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from ..answers import closed
 from ..concurrency import sleep, worker, check_ran
 from ..backfilling import Progress, filling
 from ..entity import spec_of
@@ -339,14 +340,17 @@ class Database:
             hook(statement)
 
     def _check_open(self) -> None:
-        if not self._is_open:
-            raise ConfigurationError(
-                "the database is closed" if self._was_open else "the database is not open",
-                backend=self.backend.name,
-                hint="connect again"
-                if self._was_open
-                else "use it inside its with block, or call open() first",
-            )
+        if self._is_open:
+            return
+        if self._was_open:
+            error = closed()
+            error.backend = self.backend.name
+            raise error
+        raise ConfigurationError(
+            "the database is not open",
+            backend=self.backend.name,
+            hint="use it inside its with block, or call open() first",
+        )
 
 
 def _nobody(_done: int, _total: int) -> None:

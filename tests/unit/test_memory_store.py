@@ -20,6 +20,7 @@ from dbkit import (
     Group,
     InvalidInput,
     Mapped,
+    OperationalError,
     SchemaDrift,
     TooLarge,
     TransactionError,
@@ -395,7 +396,7 @@ def test_a_database_is_not_closed_inside_its_own_transaction(db: Database) -> No
 def test_a_closed_database_says_so(db: Database) -> None:
     db.close()
     for use in (db.open, db.ping, lambda: db.store(Box)):
-        with pytest.raises(ConfigurationError, match=r"the database is closed \(connect again\)"):
+        with pytest.raises(OperationalError, match=r"the database is closed \(connect again\)"):
             use()
 
 

@@ -279,17 +279,19 @@ async def counts_take_one_round_trip(case: AsyncCase) -> None:
 
 @rule("database")
 async def ping_answers(case: AsyncCase) -> None:
-    """ping() makes a round trip; a database that is closed, or not open yet, is a ConfigurationError."""
+    """ping() makes a round trip; a database that is closed says so by an OperationalError."""
     async with case.database(Plain) as db:
         await db.ping()
         assert db.server.name
         assert db.server.version
         assert str(db.server) == str(case.store.server)
-    with raises(ConfigurationError):
+    with raises(OperationalError):
         await db.ping()
-    with raises(ConfigurationError):
+    with raises(OperationalError):
         db.store(Plain)
     await db.close()
+    with raises(OperationalError):
+        await db.open()
 
 
 @rule("database")

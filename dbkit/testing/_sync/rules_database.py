@@ -280,17 +280,19 @@ def counts_take_one_round_trip(case: Case) -> None:
 
 @rule("database")
 def ping_answers(case: Case) -> None:
-    """ping() makes a round trip; a database that is closed, or not open yet, is a ConfigurationError."""
+    """ping() makes a round trip; a database that is closed says so by an OperationalError."""
     with case.database(Plain) as db:
         db.ping()
         assert db.server.name
         assert db.server.version
         assert str(db.server) == str(case.store.server)
-    with raises(ConfigurationError):
+    with raises(OperationalError):
         db.ping()
-    with raises(ConfigurationError):
+    with raises(OperationalError):
         db.store(Plain)
     db.close()
+    with raises(OperationalError):
+        db.open()
 
 
 @rule("database")
