@@ -138,23 +138,24 @@ class DraftedFile:
             self._others[stored] = ClassText(name, self._record(type), [f'name="{stored}"'])
         return self._others[stored].name
 
-    def _own_options(self, entity: EntitySpec, f: FieldSpec, *, is_before: bool = False) -> list[str]:
+    def _own_options(self, entity: EntitySpec, f: FieldSpec, *, was: ValueType | None = None) -> list[str]:
         """Return what `field()` says of the field itself, but its type and its default.
 
-        *is_before*: without the keys and the reference that are not there yet.
+        *was*: its type before; then without the keys and the reference that are not there yet.
         """
         said: list[str] = []
-        is_there = not is_before or (entity.token, (f.name,)) not in self._missing
+        is_there = was is None or (entity.token, (f.name,)) not in self._missing
         unique = next((k for k in entity.uniques if k.names == (f.name,)), None)
         if unique is not None and is_there:
             said.append('unique="casefold"' if unique.fields[0].shadow_of else "unique=True")
-        if f.reference is not None and is_before and (entity.token, f.name) in self._new_references:
+        if f.reference is not None and was is not None and (entity.token, f.name) in self._new_references:
             return said  # what was there instead is told beside it
         if f.reference is not None:
             target = f.reference.target
-            named = self._class_before(target).name if is_before else self._of_now(target).name
+            named = self._of_now(target).name if was is None else self._class_before(target).name
             said.append(f"references=lambda: {named}")
-            if f.reference.on_delete != "restrict":
+            cannot_be = f.reference.on_delete == "set_null" and was is not None and not was.nullable
+            if f.reference.on_delete != "restrict" and not cannot_be:
                 said.append(f'on_delete="{f.reference.on_delete}"')
             if not f.reference.check:
                 said.append("check=False")

@@ -145,7 +145,7 @@ class Drafting(DraftedFile):
                 # What the field is part of gets its new name too.
                 self._of_now(entity, *(entity.by_name[n] for n in names if n != f.name), in_full=False)
         type = self._there.get((entity.token, was)) or f.type
-        before = self._of_before(entity, was, type, self._own_options(entity, f, is_before=True))
+        before = self._of_before(entity, was, type, self._own_options(entity, f, was=type))
         self._add(
             Phase.RENAME_FIELD,
             f'rename_field({now.name}.{f.name}, was="{was}")',
@@ -279,7 +279,7 @@ class Drafting(DraftedFile):
             self._need_for(back, found)
         old_name = self._old_fields.get((entity.stored, f.stored), f.stored)
         if old_name == f.stored:
-            before = self._of_before(entity, f.stored, found, self._own_options(entity, f, is_before=True))
+            before = self._of_before(entity, f.stored, found, self._own_options(entity, f, was=found))
         else:
             # On both ways it is retyped under its new name.
             before = self._of_before(entity, f.stored, found)

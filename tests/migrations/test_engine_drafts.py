@@ -284,6 +284,27 @@ def test_what_refers_to_itself_comes_back_with_the_index_that_serves_it(url: str
     assert [(row.id, row.n, row.up) for row in there] == [(1, 1, None), (2, 2, None)]
 
 
+def test_what_is_set_to_null_from_now_on_was_not_before(url: str, tmp_path: Path) -> None:
+    class Adopted(Record[int], name="children"):
+        thing: Mapped[int | None] = field(default=None, references=lambda: Thing, on_delete="set_null")
+
+    rows = [Thing(id=1, n=1), Child(id=1, thing=1)]
+    assert _there_and_back(url, tmp_path, [Thing, Child], [Thing, Adopted], rows)[1] == [Thing(id=1, n=1)]
+
+
+def test_a_reference_is_served_by_a_unique_key_once_it_cannot_be_null(url: str, tmp_path: Path) -> None:
+    class Loose(Record[int], name="nodes", unique=[("up", "n")]):
+        n: Mapped[int]
+        up: Mapped[int | None] = field(default=None, references=lambda: Thing)
+
+    class Strict(Record[int], name="nodes", unique=[("up", "n")]):
+        n: Mapped[int]
+        up: Mapped[int] = field(references=lambda: Thing)
+
+    rows = [Thing(id=1, n=1), Loose(id=1, n=1, up=1)]
+    assert _there_and_back(url, tmp_path, [Thing, Loose], [Thing, Strict], rows)[1] == [Thing(id=1, n=1)]
+
+
 # -- whatever refers to whatever -------------------------------------------------------------------------------------------
 
 
@@ -353,7 +374,12 @@ def test_whatever_refers_to_whatever_the_draft_runs_both_ways(url: str, tmp_path
     def check(was: dict[str, Table], now: dict[str, Table]) -> None:
         before, after = _classes(was), _classes(now, was=was)
         number = len(list(tmp_path.glob("m*")))
+        # What an example that failed has left would hide why.
+        with connect(url, entities=before) as db:
+            db.drop_schema()
         with Migrator(url, tmp_path / f"m{number}") as migrator:
+            migrator.path.mkdir()
+            migrator.force(0)
             draft = _up(migrator, before, after, ())
             if draft.source:
                 migrator.steps(-1)

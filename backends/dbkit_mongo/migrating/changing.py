@@ -215,6 +215,9 @@ class _Retyping:
         draft.steps += again + filling
         for spec in indexes:
             draft.add(spec)
+        if self.field.reference is not None:
+            # A unique index serves it only where it has every document.
+            draft.settle(self.entity, [self.field])
         return [*draft.steps, Note(self.name, finished)]
 
     def _relax(self) -> None:
