@@ -82,7 +82,8 @@ def backend(url: URL, options: Options) -> Backend:
         )
     _require("pymongo", "mongodb")
     from ._sync.backend import MongoBackend
-    from .drivers import Mongomock, PyMongo
+    from .drivers import PyMongo
+    from .mongomock_drivers import Mongomock
     from .rows import MONGODB, MONGOMOCK
 
     if url.backend == "mongomock":
@@ -96,7 +97,8 @@ def async_backend(url: URL, options: Options) -> AsyncBackend:
     drivers = _drivers(url)
     _require("pymongo", "mongodb")
     from ._async.backend import AsyncMongoBackend
-    from .drivers import AsyncMongomock, AsyncMotor, AsyncPyMongo
+    from .drivers import AsyncMotor, AsyncPyMongo
+    from .mongomock_drivers import AsyncMongomock
     from .rows import MONGODB, MONGOMOCK
 
     if url.backend == "mongomock":

@@ -10,9 +10,9 @@ from pymongo.errors import DuplicateKeyError
 from dbkit import Conflict, Database, DuplicateKey
 from dbkit.entity import spec_of
 from dbkit_mongo._sync.duplicates import settled
+from dbkit_mongo.changes import COMPUTED, assigned
 from dbkit_mongo.errors import Doing, translate
 from dbkit_mongo.identity import Quirks, quirks_of
-from dbkit_mongo.writes import COMPUTED, assigned
 from tests.mongo.entities import User
 
 SURROGATE = Quirks(clashes_with_itself=True)

@@ -118,7 +118,13 @@ def test_postgresql_loads_its_own_dialect_alone() -> None:
 def test_mongodb_loads_no_sql() -> None:
     pytest.importorskip("pymongo")
     url = "mongodb://127.0.0.1:1/none?timeout_s=0.1"
-    assert loaded(DECLARED + ABSENT.format(url=url)) == {"asyncio", "bson", "dbkit_mongo", "difflib", "pymongo"}
+    assert loaded(DECLARED + ABSENT.format(url=url)) == {
+        "asyncio",
+        "bson",
+        "dbkit_mongo",
+        "difflib",
+        "pymongo",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(dbkit._LATER))

@@ -10,9 +10,9 @@ from dbkit.answers import duplicate
 from dbkit.errors import Conflict, DbkitError, DuplicateKey
 from dbkit.spec import EntitySpec
 
+from ..changes import COMPUTED
 from ..errors import Doing, declared_names, duplicate_fields
 from ..rows import key_of
-from ..writes import COMPUTED
 
 if TYPE_CHECKING:
     from .operations import AsyncMongoOperations

@@ -11,13 +11,13 @@ from dbkit.options import MAX_ROWS_TOUCHED
 from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Upsert
 from dbkit.spec import EntitySpec
 
+from ..changes import assigned
 from ..errors import WAITS, Doing, declared_names
 from ..writes import (
     Choice,
     DeletePlan,
     UpdatePlan,
     UpsertPlan,
-    assigned,
     compile_delete,
     compile_update,
     compile_upsert,

@@ -14,9 +14,9 @@ from dbkit.spec import EntitySpec, FieldSpec
 from dbkit.values import utc_now
 
 from .. import guards
+from ..changes import Parents
 from ..errors import Doing
 from ..rows import key_of
-from ..writes import Parents
 from .duplicates import settled
 
 if TYPE_CHECKING:

@@ -23,13 +23,14 @@ from dbkit.statement import Hook, ServerInfo
 from dbkit.url import URL
 
 from .. import guards
+from ..changes import assigned
 from ..connecting import client_options, client_url, database_of
 from ..drivers import Driver
 from ..errors import Doing, server_code
 from ..identity import check_version, features_of, quirks_of, server_info
 from ..rows import Codec
 from ..schema import Collection, Index, check_names, collections_of, index_differences, validator_differences
-from ..writes import ClaimPlan, assigned, compile_claim
+from ..writes import ClaimPlan, compile_claim
 from .duplicates import settled
 from .link import Link
 from .operations import MongoOperations, Work
