@@ -151,6 +151,10 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         print("not counted: valgrind is not installed (on Debian and Ubuntu: apt install valgrind)")
         return 2
+    path = baseline_path()
+    if not (asked.update or asked.floor or asked.json or path.exists()):
+        print(f"nothing to compare with: no bench/baselines/{path.name} (--update writes it)")
+        return 0
     data = Data(posts=10_000)
     case = data.case()
     # dbkit's first: what another left behind (free pages, a log) would change what an insertion has to do.
@@ -177,7 +181,6 @@ def main() -> int:
     _show(found)
     for line in missing:
         print("not counted:", line)
-    path = baseline_path()
     counts = {store: each["dbkit"] for store, each in found.items()}
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1))

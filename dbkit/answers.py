@@ -80,7 +80,7 @@ def not_unique(entity: str, field: str, rows: int) -> DuplicateKey:
         f"{rows:,} rows of {entity} have the same {field} as another one",
         entity=entity,
         field=field,
-        hint="mend the rows first",
+        hint="mend the rows first; of a new field each row needs a value of its own: fill=lambda row: …",
     )
 
 

@@ -19,7 +19,8 @@ class Statement:
     of many documents) is told once.
 
     Not told is what a driver does by itself: opening connections (with what is set on them), a cursor's further batches
-    (`getMore`), what is sent again after a network error, and the end of MongoDB's sessions at `close()`.
+    (`getMore`), what is sent again after a network error, the end of MongoDB's sessions at `close()`,
+    and the lock of a file of their own by which migrators of SQLite wait for each other.
     """
 
     backend: str

@@ -1,8 +1,7 @@
 """What differs between PyMongo's two clients and Motor, behind one face in two colours.
 
-`find` and `aggregate` give all documents at once: dbkit's reads are bounded, and no cursor stays open. `read` sends the
-same by the bare command, without PyMongo's cursor, whose objects cost a sixth of a call. Everything else that the colours
-share (find_one, insert_one, find_one_and_update, …) is called on the collection itself.
+`find` and `aggregate` give all documents at once: dbkit's reads are bounded, and no cursor stays open. Everything else that
+the colours share (find_one, insert_one, find_one_and_update, …) is called on the collection itself.
 """
 
 from __future__ import annotations
@@ -13,13 +12,8 @@ from typing import Any, Protocol
 import pymongo
 from bson.codec_options import CodecOptions
 from pymongo.errors import (
-    AutoReconnect,
     DuplicateKeyError,
-    NetworkTimeout,
     NotPrimaryError,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
     WriteConcernError,
     WriteError,
 )
@@ -67,7 +61,7 @@ class AsyncDriver(Protocol):
         ...
 
     def time_limit(self, ms: int) -> Document:
-        """Return the options by which the server gives up a `findAndModify` after some time."""
+        """Return the options, the same as an argument and in a command, by which the server gives up after some time."""
         ...
 
     async def close(self, client: Any) -> None: ...
@@ -80,15 +74,13 @@ class AsyncDriver(Protocol):
 
     async def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]: ...
 
-    async def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        """Send a `find` or an `aggregate` outside sessions; None where one reply does not hold all documents."""
-        ...
-
     async def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         """Insert a document outside transactions; the server gives up after some time."""
         ...
 
-    async def command(self, database: Any, command: Document) -> Document: ...
+    async def command(
+        self, database: Any, command: Document, codec: CodecOptions[Any] | None = None
+    ) -> Document: ...
 
     async def collections(self, database: Any) -> dict[str, Document]:
         """Return each collection's options by its name."""
@@ -132,7 +124,7 @@ class Driver(Protocol):
         ...
 
     def time_limit(self, ms: int) -> Document:
-        """Return the options by which the server gives up a `findAndModify` after some time."""
+        """Return the options, the same as an argument and in a command, by which the server gives up after some time."""
         ...
 
     def close(self, client: Any) -> None: ...
@@ -145,15 +137,13 @@ class Driver(Protocol):
 
     def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]: ...
 
-    def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        """Send a `find` or an `aggregate` outside sessions; None where one reply does not hold all documents."""
-        ...
-
     def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         """Insert a document outside transactions; the server gives up after some time."""
         ...
 
-    def command(self, database: Any, command: Document) -> Document: ...
+    def command(
+        self, database: Any, command: Document, codec: CodecOptions[Any] | None = None
+    ) -> Document: ...
 
     def collections(self, database: Any) -> dict[str, Document]:
         """Return each collection's options by its name."""
@@ -192,30 +182,6 @@ def _insert(name: str, document: Document, ms: int) -> Document:
         "maxTimeMS": ms,
         "writeConcern": {"w": "majority"},
     }
-
-
-READ_AGAIN = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""The codes of "Retryable Error" in https://github.com/mongodb/specifications/blob/master/source/retryable-reads/."""
-
-
-READ_ATTEMPTS = 4
-"""Within the time of the call: a pool may hold several connections that broke with the server."""
-
-
-def _is_read_again(database: Any, error: PyMongoError) -> bool:
-    """Whether a read is sent again, as PyMongo does for its cursors: a connection broke, or a server steps down."""
-    if isinstance(error, ServerSelectionTimeoutError | NetworkTimeout):
-        # The caller has waited as long as it said.
-        return False
-    if not database.client.options.retry_reads:
-        return False
-    if isinstance(error, OperationFailure):
-        return error.code in READ_AGAIN
-    return isinstance(error, AutoReconnect)
-
-
-def _kill(command: Document, cursor: Document) -> Document:
-    return {"killCursors": next(iter(command.values())), "cursors": [cursor["id"]]}
 
 
 def check_insertion(reply: Document) -> None:
@@ -271,22 +237,6 @@ class PyMongo:
         found: list[Document] = target.aggregate(pipeline, **options).to_list()
         return found
 
-    def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        attempts = 0
-        while True:
-            try:
-                cursor = (database.command(command, codec_options=codec))["cursor"]
-            except PyMongoError as error:
-                attempts += 1
-                if attempts == READ_ATTEMPTS or not _is_read_again(database, error):
-                    raise
-            else:
-                found: list[Document] = cursor["firstBatch"]
-                if not cursor["id"]:
-                    return found
-                database.command(_kill(command, cursor))
-                return None
-
     def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         command = _insert(name, document, ms)
         try:
@@ -298,8 +248,8 @@ class PyMongo:
             reply = database.command(command)
         check_insertion(reply)
 
-    def command(self, database: Any, command: Document) -> Document:
-        reply: Document = database.command(command)
+    def command(self, database: Any, command: Document, codec: CodecOptions[Any] | None = None) -> Document:
+        reply: Document = database.command(command, codec_options=codec)
         return reply
 
     def collections(self, database: Any) -> dict[str, Document]:
@@ -370,22 +320,6 @@ class AsyncPyMongo:
         found: list[Document] = await (await target.aggregate(pipeline, **options)).to_list()
         return found
 
-    async def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        attempts = 0
-        while True:
-            try:
-                cursor = (await database.command(command, codec_options=codec))["cursor"]
-            except PyMongoError as error:
-                attempts += 1
-                if attempts == READ_ATTEMPTS or not _is_read_again(database, error):
-                    raise
-            else:
-                found: list[Document] = cursor["firstBatch"]
-                if not cursor["id"]:
-                    return found
-                await database.command(_kill(command, cursor))
-                return None
-
     async def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         command = _insert(name, document, ms)
         try:
@@ -397,8 +331,10 @@ class AsyncPyMongo:
             reply = await database.command(command)
         check_insertion(reply)
 
-    async def command(self, database: Any, command: Document) -> Document:
-        reply: Document = await database.command(command)
+    async def command(
+        self, database: Any, command: Document, codec: CodecOptions[Any] | None = None
+    ) -> Document:
+        reply: Document = await database.command(command, codec_options=codec)
         return reply
 
     async def collections(self, database: Any) -> dict[str, Document]:

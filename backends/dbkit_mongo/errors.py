@@ -37,10 +37,11 @@ from .features import REPLICA_SET_HINT
 from .rows import key_of
 
 __all__ = [
-    "WAITS",
+    "IN_STEPS",
     "Doing",
     "duplicate_fields",
     "is_commit_unknown",
+    "is_read_again",
     "is_refused",
     "server_code",
     "translate",
@@ -57,11 +58,11 @@ class Doing:
     writes: bool = False
     in_transaction: bool = False
     within_s: float | None = None
-    """The driver's time limit around the whole, for what takes longer than the connection's `timeout_s` (None).
-    `WAITS` is none: the server is told one that is shorter."""
+    """The time limit of the whole: None for the connection's `timeout_s`, or what is longer. `IN_STEPS`: the server is told how
+    long it may take, and a synchronous client's sockets end what it does not answer."""
 
 
-WAITS = 0.0
+IN_STEPS = 0.0
 
 
 def translate(error: Exception, doing: Doing) -> DbkitError:
@@ -87,6 +88,20 @@ def _timed_out(_error: Exception, is_unknown: bool) -> DbkitError:
     if is_unknown:
         return OutcomeUnknown("the server did not answer in time: the write may or may not have happened")
     return DeadlineExceeded("the server did not answer in time")
+
+
+_READ_AGAIN = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""The codes of "Retryable Error" in https://github.com/mongodb/specifications/blob/master/source/retryable-reads/."""
+
+
+def is_read_again(error: driver.PyMongoError) -> bool:
+    """Whether a read is sent again, as PyMongo does for its cursors: a connection broke, or a server steps down."""
+    if isinstance(error, driver.ServerSelectionTimeoutError | driver.NetworkTimeout):
+        # The caller has waited as long as it said.
+        return False
+    if isinstance(error, driver.OperationFailure):
+        return error.code in _READ_AGAIN
+    return isinstance(error, driver.AutoReconnect)
 
 
 def is_refused(error: Exception) -> bool:

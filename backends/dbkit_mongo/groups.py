@@ -22,7 +22,7 @@ from dbkit.spec import Aggregate, EntitySpec, GroupKey, GroupSpec
 from dbkit.values import Kind, ValueType, exact_average, explain_validation
 
 from .compile import Figure, Level, Stage, condition, match_stages, wide
-from .errors import Doing
+from .errors import IN_STEPS, Doing
 from .rows import Codec
 from .templates import Fill, Hole, compile_template, text_of
 
@@ -130,7 +130,7 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
         group=group,
         collections=tuple(level.collections),
         text=text,
-        doing=Doing(text, entity),
+        doing=Doing(text, entity, within_s=IN_STEPS),
         fill=compile_template(stages),
         rows=_rows(values),
     )

@@ -46,18 +46,18 @@ class Mongomock(PyMongo):
     def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]:
         return list(target.aggregate(pipeline, **options))
 
-    def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        # It has no commands.
-        on = database[next(iter(command.values()))]
-        if "pipeline" in command:
-            return self.aggregate(on, command["pipeline"])
-        return self.find(on, **find_options(command))
-
     def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         database[name].insert_one(document)
 
-    def command(self, database: Any, command: Document) -> Document:
-        return {}
+    def command(self, database: Any, command: Document, codec: CodecOptions[Any] | None = None) -> Document:
+        # It has none: the two that are more than a question about the server.
+        if "find" in command:
+            found = self.find(database[command["find"]], **find_options(command))
+        elif "aggregate" in command:
+            found = self.aggregate(database[command["aggregate"]], command["pipeline"])
+        else:
+            return {}
+        return {"cursor": {"id": 0, "firstBatch": found}}
 
     def collections(self, database: Any) -> dict[str, Document]:
         return {name: {} for name in database.list_collection_names()}
@@ -137,14 +137,13 @@ class AsyncMongomock:
     async def aggregate(self, target: Any, pipeline: list[Document], **options: Any) -> list[Document]:
         return self._plain.aggregate(target.target, pipeline, **options)
 
-    async def read(self, database: Any, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
-        return self._plain.read(database.target, command, codec)
-
     async def insert(self, database: Any, name: str, document: Document, ms: int) -> None:
         self._plain.insert(database.target, name, document, ms)
 
-    async def command(self, database: Any, command: Document) -> Document:
-        return {}
+    async def command(
+        self, database: Any, command: Document, codec: CodecOptions[Any] | None = None
+    ) -> Document:
+        return self._plain.command(database.target, command)
 
     async def collections(self, database: Any) -> dict[str, Document]:
         return self._plain.collections(database.target)

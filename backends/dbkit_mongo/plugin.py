@@ -62,10 +62,10 @@ QUERY_KEYS = frozenset(
         "zlibCompressionLevel",
     }
 )
-# Each is a step of what `timeout_s` bounds as a whole: in the block of `pymongo.timeout` the driver passes over them, and a
-# key that has an effect in one colour only would be worse than none.
+# `timeout_s` sets each of them, and bounds some calls as a whole: in the block of `pymongo.timeout` the driver passes over
+# them, and a key that has an effect on some calls only would be worse than none.
 # https://www.mongodb.com/docs/languages/python/pymongo-driver/current/connect/connection-options/csot/
-_WHOLE = "timeout_s=… bounds a call as a whole: finding a server, connecting, and the answer"
+_WHOLE = "timeout_s=… bounds waiting for a connection, finding a server, and the answer"
 REFUSED_KEYS = dict.fromkeys(
     ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS", "timeoutMS", "waitQueueTimeoutMS"),
     _WHOLE,

@@ -28,7 +28,7 @@ from .compile import (
     match_stages,
     split,
 )
-from .errors import Doing
+from .errors import IN_STEPS, Doing
 from .rows import CODEC_OPTIONS, WITHOUT_ZONE, Codec, key_of
 from .templates import Fill, Hole, compile_template, text_of
 
@@ -50,7 +50,7 @@ Document = dict[str, Any]
 FIRST_BATCH = 101
 """https://www.mongodb.com/docs/manual/tutorial/iterate-a-cursor/#cursor-batches"""
 ALL_AT_ONCE = {"batchSize": 100_000}
-"""A pipeline's, whose documents are bounded by what asks for them: as many as one reply holds."""
+"""Where what asks for them bounds the documents: as many as one reply holds."""
 
 # -- from documents to instances -----------------------------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ class FindPlan:
             command["limit"] = limit
             if limit == 1:
                 command["singleBatch"] = True
-            elif limit > FIRST_BATCH:
+            elif limit >= FIRST_BATCH:
                 # One more than the limit, so that no cursor stays open.
                 command["batchSize"] = limit + 1
         if self.offset is not None:
@@ -324,8 +324,8 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
             keys = [output_key(read, i) for i in range(len(read.outputs))]
             rest["projection"] = dict.fromkeys([*keys, *(places if query.page else ())], 1)
             rest["projection"].setdefault("_id", 0)
-        if is_one and limit is None:
-            rest |= {"limit": 1, "singleBatch": True}
+        if limit is None:
+            rest |= {"limit": 1, "singleBatch": True} if is_one else ALL_AT_ONCE
         command: Document = {"find": entity.stored, "filter": tree, **rest}
         command |= {"limit": "?"} if limit is not None else {}
         command |= {"skip": "?"} if offset is not None else {}
@@ -348,7 +348,7 @@ def compile_find(query: Find, codec: Codec, shapes: dict[int, Shape]) -> FindPla
         entity=entity,
         collections=tuple(level.collections),
         text=text,
-        doing=Doing(text, entity),
+        doing=Doing(text, entity, within_s=IN_STEPS),
         is_pipeline=not is_find,
         fill=compile_template(tree),
         rest=rest,
@@ -502,5 +502,5 @@ def _pipeline(query: Count | Exists, codec: Codec, end: list[Stage]) -> Pipeline
     level = Level(codec, {query.entity.stored: None})
     tree = [*match_stages(query.where, level), *end]
     text = text_of({"aggregate": query.entity.stored, "pipeline": tree})
-    doing = Doing(text, query.entity)
+    doing = Doing(text, query.entity, within_s=IN_STEPS)
     return PipelinePlan(query.entity, tuple(level.collections), text, doing, compile_template(tree))

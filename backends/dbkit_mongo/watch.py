@@ -34,14 +34,15 @@ class Watch:
             loop.call_at(call.until, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.loop is loop:
+            self.loop = None
         now = loop.time()
         for call in list(self.running):
             if call.until > now:
+                self.loop = loop
                 loop.call_at(call.until, self._look, loop)
                 return
             call.end()
-        if self.loop is loop:
-            self.loop = None
 
 
 class Watched:

@@ -23,7 +23,7 @@ from dbkit.spec import EntitySpec
 
 from .changes import Parents, compile_changes
 from .compile import Condition, Level, all_conditions, condition, match_stages, split
-from .errors import WAITS, Doing
+from .errors import IN_STEPS, Doing
 from .reads import Shape, decisive, shape_of
 from .rows import Codec, key_of, row_template
 from .templates import Fill, Hole, compile_template, text_of
@@ -251,7 +251,7 @@ def compile_insert(entity: EntitySpec, codec: Codec) -> InsertPlan:
     """Compile the insertion of rows."""
     document = row_template(entity, codec)
     text = text_of({"insert": entity.stored, "documents": [document]})
-    alone = Doing(text, entity, writes=True, within_s=WAITS)
+    alone = Doing(text, entity, writes=True, within_s=IN_STEPS)
     return InsertPlan(entity, text, alone, compile_template(document), _row_parents(entity))
 
 

@@ -119,7 +119,7 @@ class SqliteConnection:
         failed: str | None = None
         try:
             return run()
-        except Exception as error:
+        except BaseException as error:
             failed = type(error).__name__
             raise
         finally:
@@ -234,7 +234,7 @@ class AsyncSqliteConnection:
         failed: str | None = None
         try:
             return await run()
-        except Exception as error:
+        except BaseException as error:
             failed = type(error).__name__
             raise
         finally:

@@ -16,6 +16,7 @@ from ..building import (
     page_query,
     read_spec,
 )
+from ..errors import InvalidInput
 from ..page import Cursors
 from ..query import Count, Exists, Filter, Find, Get, In, Path, Reading
 from ..spec import EntitySpec
@@ -46,6 +47,12 @@ class AsyncExplainer:
         self._cursors = cursors
 
     async def _plan(self, query: Reading) -> Plan:
+        if getattr(query, "limit", None) == 0:
+            raise InvalidInput(
+                "limit=0 returns nothing and sends nothing: there is no plan",
+                entity=self._spec.name,
+                operation="explain",
+            )
         return await self._executor.read("explain", self._spec.name, self._operations.explain, query)
 
     async def get(self, id: Any, *, into: Any = None) -> Plan:

@@ -17,6 +17,7 @@ from ..building import (
     page_query,
     read_spec,
 )
+from ..errors import InvalidInput
 from ..page import Cursors
 from ..query import Count, Exists, Filter, Find, Get, In, Path, Reading
 from ..spec import EntitySpec
@@ -47,6 +48,12 @@ class Explainer:
         self._cursors = cursors
 
     def _plan(self, query: Reading) -> Plan:
+        if getattr(query, "limit", None) == 0:
+            raise InvalidInput(
+                "limit=0 returns nothing and sends nothing: there is no plan",
+                entity=self._spec.name,
+                operation="explain",
+            )
         return self._executor.read("explain", self._spec.name, self._operations.explain, query)
 
     def get(self, id: Any, *, into: Any = None) -> Plan:

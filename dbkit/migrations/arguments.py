@@ -21,6 +21,7 @@ from ..values import check_value
 from .operations import Fill
 
 __all__ = [
+    "RUNS_NOTHING",
     "FieldGiven",
     "NoDefault",
     "checked",
@@ -58,22 +59,25 @@ def is_lazy(function: Any) -> bool:
 def plain(function: Callable[P, R], what: str) -> Callable[P, R]:
     """Return *function*, refused where it is asynchronous: at once where that can be seen, else by its first result."""
     if is_lazy(function):
-        raise _asynchronous(what)
+        raise _asynchronous(f"{what} {RUNS_NOTHING}")
 
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
         result = function(*args, **kwargs)
         if inspect.isawaitable(result):
             if inspect.iscoroutine(result):
                 result.close()
-            raise _asynchronous(what)
+            raise _asynchronous(f"{what} gave an awaitable, which nobody awaits")
         return result
 
-    return checked
+    return called
 
 
-def _asynchronous(what: str) -> InvalidInput:
+RUNS_NOTHING = "is a coroutine or a generator: calling it would run nothing"
+
+
+def _asynchronous(message: str) -> InvalidInput:
     return InvalidInput(
-        f"{what} is a coroutine or a generator: calling it would run nothing",
+        message,
         hint="a plain function, without async, await and yield; AsyncMigrator runs it in a thread",
     )
 

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from ..entity import spec_of
 from ..errors import BadMigration, ConfigurationError
 from ..spec import EntitySpec
-from .arguments import is_lazy, plain
+from .arguments import RUNS_NOTHING, is_lazy, plain
 from .folder import Direction, MigrationFile, Source
 from .migration import Migration, placed
 from .store import MigrationStore
@@ -112,7 +112,7 @@ def _refuse_unless_plain(source: Source, name: str, function: Any) -> None:
     if is_lazy(function):
         raise _bad(
             source,
-            f"{name} is a coroutine or a generator: calling it would run nothing",
+            f"{name} {RUNS_NOTHING}",
             f"def {name}(m: Migration) -> None: … without async and yield; AsyncMigrator runs it in a thread",
         )
 

@@ -52,9 +52,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("up", "said"),
     [
-        ("up = lambda m: later(m)", "up is a coroutine or a generator: calling it would run nothing"),
+        ("up = lambda m: later(m)", "up gave an awaitable, which nobody awaits"),
         ("def up(m): m.update_each(Note, later)", "update_each's function is a coroutine or a generator"),
-        ("def up(m): m.update_each(Note, lambda n: later(n))", "update_each's function is a coroutine"),
+        (
+            "def up(m): m.update_each(Note, lambda n: later(n))",
+            "update_each's function gave an awaitable, which nobody awaits",
+        ),
         ("def up(m): m.update_each(Note, changed)", "update_each's function gives a dict"),
         ("def up(m): m.once(later)", "once's function is a coroutine or a generator"),
         ("def up(m): m.add_field((Note, 'size'), fill=later)", "add_field's function is a coroutine"),

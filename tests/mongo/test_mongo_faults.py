@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from dbkit import (
     Mapped,
     OutcomeUnknown,
     Unavailable,
+    aconnect,
     connect,
     count,
     errors,
@@ -196,5 +198,40 @@ def test_what_one_reply_does_not_hold_is_read_whole(plain: Database, monkeypatch
     plain.on_statement(told.append)
     assert [p.n for p in plains.find(order_by=Plain.id, limit=150)] == list(range(150))
     assert [g.n for g in plains.group(PlainByN, order_by=PlainByN.n)] == list(range(150))
-    # Each was asked for twice.
-    assert [s.text.split('"')[1] for s in told] == ["find", "find", "aggregate", "aggregate"]
+    commands = ["find", "killCursors", "find", "aggregate", "killCursors", "aggregate"]
+    assert [s.text.split('"')[1] for s in told] == commands
+
+
+def test_get_many_is_one_command(plain: Database) -> None:
+    plains = plain.store(Plain)
+    plains.create_many(Plain(id=f"{n:03}", n=n) for n in range(150))
+    plains.get_many(["000"])
+    told: list[Statement] = []
+    plain.on_statement(told.append)
+    assert len(plains.get_many([f"{n:03}" for n in range(150)])) == 150
+    # Its 101 documents are as many as the server's own first batch holds.
+    assert len(plains.page(limit=100).items) == 100
+    assert [s.text.split('"')[1] for s in told] == ["find", "find"]
+
+
+async def test_the_asynchronous_side_reads_again(mongo_url: str, fail: Fail) -> None:
+    async with aconnect(mongo_url, entities=[Plain]) as db:
+        await db.create_schema()
+        fail("find", times=3, closeConnection=True)
+        assert await db.store(Plain).get("a") is None
+        fail("find", times=4, closeConnection=True)
+        with pytest.raises(Unavailable):
+            await db.store(Plain).get("a")
+
+
+async def test_a_cancelled_call_is_told_as_one(mongo_url: str, fail: Fail) -> None:
+    async with aconnect(mongo_url, entities=[Plain]) as db:
+        await db.create_schema()
+        await db.store(Plain).get("a")
+        told: list[Statement] = []
+        db.on_statement(told.append)
+        fail("find", blockConnection=True, blockTimeMS=300)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await db.store(Plain).get("a")
+        assert [s.error for s in told] == ["CancelledError"]

@@ -67,11 +67,14 @@ async def test_a_cancelled_statement_leaves_the_pool_whole(
     url = "sqlite://" if store == "sqlite" else request.getfixturevalue("postgres_url")
     async with aconnect(url, entities=ENTITIES, timeout_s=0.5, pool_size=1) as db:
         await db.create_schema()
+        told: list[Statement] = []
+        db.on_statement(told.append)
         task = asyncio.ensure_future(_backend(db).rows(ENDLESS, (), None))
         await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert [s.error for s in told] == ["CancelledError"]
         assert _backend(db).pool.in_use == 0
         await db.store(User).create(User(name="after"))
         assert await db.counts(User) == [1]

@@ -16,7 +16,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from dbkit.statement import Statement
 from dbkit.testing.servers import drop_database, fresh_database
 
-UNTOLD = frozenset({"getMore", "killCursors", "endSessions"})
+UNTOLD = frozenset({"getMore", "endSessions"})
 """What PyMongo sends by itself; its handshakes and its monitoring are no commands to a listener."""
 
 

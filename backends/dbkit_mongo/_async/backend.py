@@ -126,17 +126,15 @@ class AsyncMongoBackend(AsyncMongoOperations):
                     )
 
     async def close(self) -> None:
-        if not isinstance(self.link, Closed):
-            await self.disconnect()
+        link = self.link
+        if not isinstance(link, Closed):
             # Stores that were kept say the same on every driver; mongomock's client has nothing to close.
             self.link = cast("AsyncLink", Closed())
+            await _disconnect(link)
 
     async def disconnect(self) -> None:
         """Close the client; `open` may come again."""
-        link = self.link
-        client, link.client = link.client, None
-        if client is not None:
-            await link.driver.close(client)
+        await _disconnect(self.link)
 
     async def ping(self) -> None:
         link = self.link
@@ -327,6 +325,12 @@ class AsyncMongoBackend(AsyncMongoOperations):
         if isolation == "serializable":
             link.features.require("serializable", backend=self.name, operation="transaction")
         return await AsyncMongoTransaction.begin(link)
+
+
+async def _disconnect(link: AsyncLink) -> None:
+    client, link.client = link.client, None
+    if client is not None:
+        await link.driver.close(client)
 
 
 def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], id: Any) -> AsyncWork[dict[str, Any] | None]:

@@ -6,6 +6,7 @@ And what is compiled, as it belongs to one database: plans by shape.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
@@ -16,6 +17,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from dbkit.answers import no_table
+from dbkit.errors import DbkitError
 from dbkit.features import Features
 from dbkit.options import LOCK_WAIT_S
 from dbkit.query import Query
@@ -23,7 +25,7 @@ from dbkit.spec import EntitySpec, Schema
 from dbkit.statement import Hook, Statement
 
 from ..drivers import AsyncDriver
-from ..errors import WAITS, Doing, translate
+from ..errors import IN_STEPS, Doing, is_read_again, translate
 from ..identity import Quirks
 from ..reads import FindPlan, Shape
 from ..rows import CODEC_OPTIONS, Codec
@@ -34,6 +36,7 @@ __all__ = ["AsyncLink"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = TypeVar("P")
+Document = dict[str, Any]
 
 PLANS_KEPT = 1_000
 DRIVER_ERRORS = (PyMongoError, BSONError, TimeoutError, NotImplementedError)
@@ -70,8 +73,8 @@ class AsyncLink:
         self.driver = driver
         self.limits_s: dict[float | None, float | None] = {
             None: timeout_s,
-            # The server ends these; where the sockets have a limit there is none around them.
-            WAITS: timeout_s if driver.ends_calls else None,
+            # A limit of PyMongo's around a call sets its socket's anew, a system call: a tenth of a `get`.
+            IN_STEPS: timeout_s if driver.ends_calls else None,
         }
         self.read_limit = {} if driver.ends_calls else driver.time_limit(round(timeout_s * 1_000))
         """What tells the server how long a read may take, where nothing ends the call around it."""
@@ -87,6 +90,7 @@ class AsyncLink:
         self.plans: dict[Any, Any] = {}
         self._known: set[str] = set()
         self._collections: dict[str, Any] = {}
+        self._without_zone: dict[str, Any] = {}
         self._snapshots: dict[str, Any] = {}
 
     @property
@@ -109,22 +113,41 @@ class AsyncLink:
         except DRIVER_ERRORS as error:
             raise translate(error, doing) from error
 
-    async def read(
-        self, doing: Doing, command: dict[str, Any], codec: CodecOptions[Any]
-    ) -> list[dict[str, Any]] | None:
-        """Send a `find` or an `aggregate` outside sessions; None where one reply does not hold all documents."""
-        hook, limit_s = self.owner.hook, self.limits_s[WAITS]
+    async def read(self, doing: Doing, command: Document, codec: CodecOptions[Any]) -> list[Document] | None:
+        """Send a `find` or an `aggregate` outside sessions; None where one reply does not hold all documents.
+
+        By the bare command: PyMongo's cursor objects cost a sixth of a call.
+        """
         command.update(self.read_limit)
-        read = self.driver.read
-        if hook is not None:
-            return await self._told(hook, doing, limit_s, read, self.database, command, codec)
+        cursor = (await self.call(doing, self._reply, command, codec))["cursor"]
+        found: list[Document] = cursor["firstBatch"]
+        if not cursor["id"]:
+            return found
+        name: str = next(iter(command.values()))
+        killing = Doing(f'{{"killCursors": "{name}", "cursors": ["?"]}}', doing.entity)
+        kill = {"killCursors": name, "cursors": [cursor["id"]]}
+        # Where another of several routers is asked, which does not know it, the server ends it after ten minutes.
+        with suppress(DbkitError):
+            await self.call(killing, self.driver.command, self.database, kill)
+        return None
+
+    async def _reply(self, command: Document, codec: CodecOptions[Any]) -> Document:
+        """Send a read; where it breaks again, for what it may take as a whole."""
+        send, database = self.driver.command, self.database
         try:
-            if limit_s is None:
-                return await read(self.database, command, codec)
-            with self.driver.within(limit_s):
-                return await read(self.database, command, codec)
-        except DRIVER_ERRORS as error:
-            raise translate(error, doing) from error
+            return await send(database, command, codec)
+        except PyMongoError as error:
+            if not is_read_again(error) or not self.client.options.retry_reads:
+                raise
+        with self.driver.within(self.timeout_s):
+            # A pool may hold several connections that broke with the server.
+            for _ in range(2):
+                try:
+                    return await send(database, command, codec)
+                except PyMongoError as error:
+                    if not is_read_again(error):
+                        raise
+            return await send(database, command, codec)
 
     async def _told(
         self,
@@ -145,16 +168,20 @@ class AsyncLink:
         except DRIVER_ERRORS as error:
             failed = type(error).__name__
             raise translate(error, doing) from error
+        except BaseException as error:
+            # A task that is cancelled: nobody waits for the answer, and the log is for just such calls.
+            failed = type(error).__name__
+            raise
         finally:
             if doing.text:
                 hook(Statement(self.name, doing.text, perf_counter() - started, failed))
 
-    def collection(self, name: str) -> Any:
-        """Return the collection *name*."""
-        found = self._collections.get(name)
+    def collection(self, name: str, codec: CodecOptions[Any] = CODEC_OPTIONS) -> Any:
+        """Return the collection *name*, whose documents are decoded by *codec*."""
+        known = self._collections if codec is CODEC_OPTIONS else self._without_zone
+        found = known.get(name)
         if found is None:
-            found = self.driver.collection(self.database, name, codec_options=CODEC_OPTIONS)
-            self._collections[name] = found
+            found = known[name] = self.driver.collection(self.database, name, codec_options=codec)
         return found
 
     def snapshot(self, name: str) -> Any:

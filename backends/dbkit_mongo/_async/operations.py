@@ -12,7 +12,7 @@ from dbkit.query import DeleteMany, DeleteOne, Insert, UpdateMany, UpdateOne, Up
 from dbkit.spec import EntitySpec
 
 from ..changes import assigned
-from ..errors import WAITS, Doing, declared_names
+from ..errors import IN_STEPS, Doing, declared_names
 from ..writes import (
     Choice,
     DeletePlan,
@@ -48,7 +48,7 @@ class AsyncMongoOperations(AsyncMongoReads):
 
     def writing(self, text: str, entity: EntitySpec | None, *, waits: bool = False) -> Doing:
         """Say what is written; *waits*: by a command that `lock_wait` ends, if it is no part of a transaction."""
-        within_s = WAITS if waits and not self.in_transaction else None
+        within_s = IN_STEPS if waits and not self.in_transaction else None
         return Doing(text, entity, True, self.in_transaction, within_s)
 
     def lock_wait(self) -> Document:

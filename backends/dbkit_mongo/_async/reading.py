@@ -14,7 +14,7 @@ from dbkit.query import Count, Exists, Find, Get, GroupBy, Reading
 from dbkit.spec import EntitySpec, ReadSpec
 from dbkit.statement import Plan
 
-from ..errors import Doing
+from ..errors import IN_STEPS, Doing
 from ..explaining import command_of, plan_of
 from ..groups import GroupPlan, compile_group
 from ..reads import (
@@ -131,11 +131,10 @@ class AsyncMongoReads:
             )
         command = plan.command(binds)
         if self.session is None:
-            codec = plan.shape.codec_options
-            found = await link.read(plan.doing, command, codec)
+            found = await link.read(plan.doing, command, plan.shape.codec_options)
             if found is not None:
                 return found
-        on = link.collection(plan.entity.stored)
+        on = link.collection(plan.entity.stored, plan.shape.codec_options)
         return await link.call(
             plan.doing, link.driver.find, on, **find_options(command), session=self.session
         )
@@ -155,7 +154,7 @@ class AsyncMongoReads:
             link.features.require("snapshot_reads", backend=link.name, operation="find", entity=entity.name)
             if link.quirks.snapshots_need_transactions:
                 return await self.at_one_instant(
-                    "find", lambda on: on._aggregate(doing, pipeline, is_joined=True)
+                    "find", lambda on: on._aggregate(doing, pipeline, is_joined=True, codec=codec)
                 )
         if self.session is None:
             command: Document = {"aggregate": entity.stored, "pipeline": pipeline, "cursor": ALL_AT_ONCE}
@@ -164,7 +163,7 @@ class AsyncMongoReads:
             found = await link.read(doing, command, codec)
             if found is not None:
                 return found
-        on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
+        on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored, codec)
         return await link.call(doing, link.driver.aggregate, on, pipeline, session=self.session)
 
     async def count(self, query: Count) -> int:
@@ -198,7 +197,8 @@ class AsyncMongoReads:
                 [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
             )
         text = f'{{"aggregate": "{entities[0].stored}", "pipeline": [count, $unionWith …]}}'
-        found = await self._aggregate(Doing(text, entities[0]), stages, is_joined=len(entities) > 1)
+        doing = Doing(text, entities[0], within_s=IN_STEPS)
+        found = await self._aggregate(doing, stages, is_joined=len(entities) > 1)
         counted = {row["_id"]: row["n"] for row in found}
         return [counted.get(position, 0) for position in range(len(entities))]
 

@@ -127,17 +127,15 @@ class MongoBackend(MongoOperations):
                     )
 
     def close(self) -> None:
-        if not isinstance(self.link, Closed):
-            self.disconnect()
+        link = self.link
+        if not isinstance(link, Closed):
             # Stores that were kept say the same on every driver; mongomock's client has nothing to close.
             self.link = cast("Link", Closed())
+            _disconnect(link)
 
     def disconnect(self) -> None:
         """Close the client; `open` may come again."""
-        link = self.link
-        client, link.client = link.client, None
-        if client is not None:
-            link.driver.close(client)
+        _disconnect(self.link)
 
     def ping(self) -> None:
         link = self.link
@@ -328,6 +326,12 @@ class MongoBackend(MongoOperations):
         if isolation == "serializable":
             link.features.require("serializable", backend=self.name, operation="transaction")
         return MongoTransaction.begin(link)
+
+
+def _disconnect(link: Link) -> None:
+    client, link.client = link.client, None
+    if client is not None:
+        link.driver.close(client)
 
 
 def _claiming(plan: ClaimPlan, binds: tuple[Any, ...], id: Any) -> Work[dict[str, Any] | None]:

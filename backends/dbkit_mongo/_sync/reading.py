@@ -15,7 +15,7 @@ from dbkit.query import Count, Exists, Find, Get, GroupBy, Reading
 from dbkit.spec import EntitySpec, ReadSpec
 from dbkit.statement import Plan
 
-from ..errors import Doing
+from ..errors import IN_STEPS, Doing
 from ..explaining import command_of, plan_of
 from ..groups import GroupPlan, compile_group
 from ..reads import (
@@ -132,11 +132,10 @@ class MongoReads:
             )
         command = plan.command(binds)
         if self.session is None:
-            codec = plan.shape.codec_options
-            found = link.read(plan.doing, command, codec)
+            found = link.read(plan.doing, command, plan.shape.codec_options)
             if found is not None:
                 return found
-        on = link.collection(plan.entity.stored)
+        on = link.collection(plan.entity.stored, plan.shape.codec_options)
         return link.call(
             plan.doing, link.driver.find, on, **find_options(command), session=self.session
         )
@@ -156,7 +155,7 @@ class MongoReads:
             link.features.require("snapshot_reads", backend=link.name, operation="find", entity=entity.name)
             if link.quirks.snapshots_need_transactions:
                 return self.at_one_instant(
-                    "find", lambda on: on._aggregate(doing, pipeline, is_joined=True)
+                    "find", lambda on: on._aggregate(doing, pipeline, is_joined=True, codec=codec)
                 )
         if self.session is None:
             command: Document = {"aggregate": entity.stored, "pipeline": pipeline, "cursor": ALL_AT_ONCE}
@@ -165,7 +164,7 @@ class MongoReads:
             found = link.read(doing, command, codec)
             if found is not None:
                 return found
-        on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored)
+        on = link.snapshot(entity.stored) if self.session is None else link.collection(entity.stored, codec)
         return link.call(doing, link.driver.aggregate, on, pipeline, session=self.session)
 
     def count(self, query: Count) -> int:
@@ -199,7 +198,8 @@ class MongoReads:
                 [{"$unionWith": {"coll": entity.stored, "pipeline": counting}}] if position else counting
             )
         text = f'{{"aggregate": "{entities[0].stored}", "pipeline": [count, $unionWith …]}}'
-        found = self._aggregate(Doing(text, entities[0]), stages, is_joined=len(entities) > 1)
+        doing = Doing(text, entities[0], within_s=IN_STEPS)
+        found = self._aggregate(doing, stages, is_joined=len(entities) > 1)
         counted = {row["_id"]: row["n"] for row in found}
         return [counted.get(position, 0) for position in range(len(entities))]
 

@@ -166,7 +166,7 @@ class AsyncPostgresConnection:
         failed: str | None = None
         try:
             return await run()
-        except Exception as error:
+        except BaseException as error:
             failed = type(error).__name__
             raise
         finally:

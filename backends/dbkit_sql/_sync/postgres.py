@@ -167,7 +167,7 @@ class PostgresConnection:
         failed: str | None = None
         try:
             return run()
-        except Exception as error:
+        except BaseException as error:
             failed = type(error).__name__
             raise
         finally:

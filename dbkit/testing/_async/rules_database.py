@@ -10,6 +10,7 @@ from dbkit import (
     FLAGS,
     ConfigurationError,
     DuplicateKey,
+    InvalidInput,
     OperationalError,
     Plan,
     Unsupported,
@@ -104,6 +105,8 @@ async def explain_shows_the_statement(case: AsyncCase) -> None:
             assert "718281" not in plan.statement
             assert isinstance(plan.indexes, tuple)
             assert isinstance(plan.scans, tuple)
+        with raises(InvalidInput):
+            await explain.find(limit=0)
 
 
 @rule("database", needs=("query_plans", "views", "groups", "checked_references"))

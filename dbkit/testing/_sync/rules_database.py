@@ -11,6 +11,7 @@ from dbkit import (
     FLAGS,
     ConfigurationError,
     DuplicateKey,
+    InvalidInput,
     OperationalError,
     Plan,
     Unsupported,
@@ -105,6 +106,8 @@ def explain_shows_the_statement(case: Case) -> None:
             assert "718281" not in plan.statement
             assert isinstance(plan.indexes, tuple)
             assert isinstance(plan.scans, tuple)
+        with raises(InvalidInput):
+            explain.find(limit=0)
 
 
 @rule("database", needs=("query_plans", "views", "groups", "checked_references"))
