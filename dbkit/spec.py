@@ -223,7 +223,10 @@ class Relation:
 
 @dataclass(eq=False, slots=True)
 class ReadSpec:
-    """What a read returns: an entity as it is, or a view of it."""
+    """What a read returns: an entity as it is, or a view of it.
+
+    Whole parents and children are entities or views that have none themselves.
+    """
 
     model: type[BaseModel]
     entity: EntitySpec

@@ -70,7 +70,7 @@ class Shape:
         _gather_keys(read, keys)
         self._validator: SchemaValidator = read.validator(codec.decoders, lambda output: keys[id(output)])
         self._fields = {keys[id(o)]: o.name for o in read.outputs}
-        self._is_unlimited = _has_unlimited(read)
+        self._unlimited = tuple(relation.name for relation in read.relations if relation.limit is None)
 
     def instances(self, documents: list[Document]) -> list[Any]:
         """Return an instance for each document.
@@ -79,9 +79,9 @@ class Shape:
             StoredDataInvalid: a document does not fit.
             TooLarge: a relation without a limit has more than 1,000 children.
         """
-        if self._is_unlimited:
-            for document in documents:
-                _check_relations(document, self.read)
+        for name in self._unlimited:
+            if any(len(document[name]) > MAX_ROWS_UNASKED for document in documents):
+                raise too_many_children(self.read.model.__name__, name)
         if self._zone is not None:
             self._zone(documents)
         try:
@@ -179,26 +179,6 @@ def _gather_keys(read: ReadSpec, keys: dict[int, str]) -> None:
             _gather_keys(output.parent, keys)
     for relation in read.relations:
         _gather_keys(relation.read, keys)
-
-
-def _has_unlimited(read: ReadSpec) -> bool:
-    return any(r.limit is None or _has_unlimited(r.read) for r in read.relations) or any(
-        o.parent is not None and _has_unlimited(o.parent) for o in read.outputs
-    )
-
-
-def _check_relations(document: Document, read: ReadSpec) -> None:
-    for position, output in enumerate(read.outputs):
-        parent = document.get(output_key(read, position)) if output.parent is not None else None
-        if parent is not None:
-            assert output.parent is not None
-            _check_relations(parent, output.parent)
-    for relation in read.relations:
-        children: list[Document] = document[relation.name]
-        if relation.limit is None and len(children) > MAX_ROWS_UNASKED:
-            raise too_many_children(read.model.__name__, relation.name)
-        for child in children:
-            _check_relations(child, relation.read)
 
 
 # -- orders --------------------------------------------------------------------------------------------------------------
@@ -425,14 +405,12 @@ def _project(read: ReadSpec, level: Level) -> dict[str, Any]:
     for relation in read.relations:
         inner = level.deeper()
         pipeline = _row_stages(relation.where, relation.order, None, inner)
-        pipeline.append(
-            {"$limit": MAX_ROWS_UNASKED + 1 if relation.limit is None else max(1, relation.limit)}
-        )
+        pipeline.append({"$limit": relation.limit or MAX_ROWS_UNASKED + 1})
         shown = _project(relation.read, inner)
         pipeline += [*inner.take(), {"$project": shown}]
         name = level.new_name()
         level.lookup(relation.read.entity, "_id", key_of(relation.reference), name, pipeline)
-        project[relation.name] = [] if relation.limit == 0 else f"${name}"
+        project[relation.name] = f"${name}"
     project.setdefault("_id", 0)
     return project
 

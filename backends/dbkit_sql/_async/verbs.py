@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +27,7 @@ from dbkit.query import (
     Upsert,
     size_class,
 )
-from dbkit.spec import EntitySpec, ReadSpec
+from dbkit.spec import EntitySpec, ReadSpec, Relation
 from dbkit.statement import Plan
 
 from ..binds import Text
@@ -129,15 +129,12 @@ class AsyncVerbs(ABC, Generic[C]):
     async def _children(self, connection: C, reader: RowReader, rows: Rows) -> list[dict[Any, list[Any]]]:
         """Return the children of the rows by the parent's id, for each relation: one statement each."""
         found: list[dict[Any, list[Any]]] = []
-        for relation, position in reader.relations:
-            parents = list(dict.fromkeys(row[position] for row in rows if row[position] is not None))
+        for relation, parents in _parents(reader, rows):
             groups: dict[Any, list[Any]] = {}
-            for start in range(0, len(parents), _PARENTS_AT_ONCE):
-                ids = tuple(parents[start : start + _PARENTS_AT_ONCE])
+            for ids in parents:
                 plan = self.compiler.children(relation, size_class(len(ids)))
                 below = await connection.rows(plan.text.text, plan.text.fill((ids, *plan.binds)))
-                displays = plan.reader.displays(below, await self._children(connection, plan.reader, below))
-                for row, display in zip(below, displays, strict=True):
+                for row, display in zip(below, plan.reader.displays(below), strict=True):
                     groups.setdefault(row[-1], []).append(display)
                 if plan.most is not None and any(len(group) > plan.most for group in groups.values()):
                     raise too_many_children(reader.read.model.__name__, relation.name)
@@ -210,10 +207,8 @@ class AsyncVerbs(ABC, Generic[C]):
     async def _children_explained(self, connection: C, reader: RowReader, rows: Rows) -> list[Plan]:
         """Explain what `_children` would send for the rows; where there are none, as for one."""
         plans: list[Plan] = []
-        for relation, position in reader.relations:
-            parents = list(dict.fromkeys(row[position] for row in rows if row[position] is not None))
-            for start in range(0, len(parents) or 1, _PARENTS_AT_ONCE):
-                ids = tuple(parents[start : start + _PARENTS_AT_ONCE]) or (None,)
+        for relation, parents in _parents(reader, rows):
+            for ids in parents or [(None,)]:
                 plan = self.compiler.children(relation, size_class(len(ids)))
                 params = plan.text.fill((ids, *plan.binds))
                 plans.append(await self.explained(connection, plan.text.text, params))
@@ -340,6 +335,16 @@ class AsyncVerbs(ABC, Generic[C]):
             if only or await self.rows(text.text, text.fill(query.binds), None):
                 return reference_error(constraint, deletes=True)
         return error
+
+
+def _parents(reader: RowReader, rows: Rows) -> Iterator[tuple[Relation, list[tuple[Any, ...]]]]:
+    """Return for each relation the ids of the rows whose children it is, as many at a time as one statement takes."""
+    for relation, position in reader.relations:
+        ids = list(dict.fromkeys(row[position] for row in rows if row[position] is not None))
+        yield (
+            relation,
+            [tuple(ids[start : start + _PARENTS_AT_ONCE]) for start in range(0, len(ids), _PARENTS_AT_ONCE)],
+        )
 
 
 def _cut(plan: FindPlan, rows: Rows, limit: int) -> tuple[Rows, tuple[Any, ...] | None]:

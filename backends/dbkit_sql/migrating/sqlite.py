@@ -61,7 +61,6 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
     def __init__(self, url: URL, options: Options) -> None:
         super().__init__(SqliteBackend(url, options))
         self._wait_s = LOCK_WAIT_S
-        self._turn: sqlite3.Connection | None = None
         self._scratch: SqliteConnection | None = None
         self._actions: Actions | None = None
         self._may_break = False
@@ -76,11 +75,11 @@ class SqliteMigrationStore(SqlMigrationStore[SqliteConnection]):
         with ExitStack() as held:
             if file := self._file:
                 with self._told():
-                    self._turn = held.enter_context(turn(file, timeout_s))
+                    held.enter_context(turn(file, timeout_s))
             try:
                 yield
             finally:
-                self._wait_s, self._turn = before, None
+                self._wait_s = before
 
     def _settle(self, connection: SqliteConnection) -> None:
         connection.patience(inf)

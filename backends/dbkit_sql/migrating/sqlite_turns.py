@@ -29,7 +29,7 @@ def is_busy(error: sqlite3.OperationalError) -> bool:
 
 
 @contextmanager
-def turn(path: str, timeout_s: float) -> Generator[sqlite3.Connection]:
+def turn(path: str, timeout_s: float) -> Generator[None]:
     """Be the only migrator of the database file *path* inside the block; wait for another one at most *timeout_s*.
 
     Raises:
@@ -51,4 +51,4 @@ def turn(path: str, timeout_s: float) -> Generator[sqlite3.Connection]:
                     raise Locked(
                         f"another migrator ran for {timeout_s:g} s", hint="wait for its end, and try again"
                     ) from error
-        yield held
+        yield

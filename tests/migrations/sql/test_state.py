@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -90,15 +91,27 @@ def test_one_migrator_waits_for_the_other(store: MigrationStore, other: Migratio
     assert went == ["first", "second"]
 
 
-def test_the_lock_of_a_closed_owner_is_free(store: MigrationStore, other: MigrationStore) -> None:
+def test_the_lock_of_a_closed_owner_is_free(
+    store: MigrationStore, other: MigrationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+    turns: list[sqlite3.Connection] = []
+
+    def watched(path: str, **options: Any) -> sqlite3.Connection:
+        made = connect(path, **options)
+        if path.endswith("-migrating"):
+            turns.append(made)
+        return made
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
     with contextlib.ExitStack() as stack:
         stack.enter_context(store.lock(1))
         stack.enter_context(store.transaction())
         store.apply(CreateCollection(ORG))
         # As at a kill, nothing of it is committed, and the lock ends with the connection.
         store._held.raw.close()  # type: ignore[attr-defined]
-        if store.name == "sqlite":
-            store._turn.close()  # type: ignore[attr-defined]
+        for turn in turns:
+            turn.close()
         with other.lock(1), other.transaction():
             other.apply(CreateCollection(ORG))
         with pytest.raises((errors.DbkitError, sqlite3.ProgrammingError)):
