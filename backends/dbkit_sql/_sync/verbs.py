@@ -342,9 +342,10 @@ def _parents(reader: RowReader, rows: Rows) -> Iterator[tuple[Relation, list[tup
     """Return for each relation the ids of the rows whose children it is, as many at a time as one statement takes."""
     for relation, position in reader.relations:
         ids = list(dict.fromkeys(row[position] for row in rows if row[position] is not None))
-        yield relation, [
-            tuple(ids[start : start + _PARENTS_AT_ONCE]) for start in range(0, len(ids), _PARENTS_AT_ONCE)
-        ]
+        yield (
+            relation,
+            [tuple(ids[start : start + _PARENTS_AT_ONCE]) for start in range(0, len(ids), _PARENTS_AT_ONCE)],
+        )
 
 
 def _cut(plan: FindPlan, rows: Rows, limit: int) -> tuple[Rows, tuple[Any, ...] | None]:

@@ -98,7 +98,7 @@ def test_the_lock_of_a_closed_owner_is_free(
     turns: list[sqlite3.Connection] = []
 
     def watched(path: str, **options: Any) -> sqlite3.Connection:
-        made = connect(path, **options)
+        made: sqlite3.Connection = connect(path, **options)
         if path.endswith("-migrating"):
             turns.append(made)
         return made
