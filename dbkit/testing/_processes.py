@@ -92,17 +92,27 @@ def _signal(pid: int, number: int) -> bool:
     return False
 
 
+def _state(stat: Path) -> str:
+    """Return a process's or a thread's state, a letter (proc_pid_stat(5)).
+
+    Raises:
+        OSError: there is none.
+    """
+    return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+
+
 def _alive(pid: int) -> bool:
     with contextlib.suppress(OSError, IndexError):
         # A zombie that nobody has waited for is dead all the same.
-        return (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="utf-8", errors="replace")
-            .rpartition(")")[2]
-            .split()[0]
-            != "Z"
-        )
+        return _state(Path(f"/proc/{pid}/stat")) != "Z"
     return not Path("/proc/self/stat").exists() and _signal(pid, 0)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a thread of it has not stopped yet: each does when it is next given a core."""
+    with contextlib.suppress(OSError, IndexError):
+        return any(_state(stat) not in "TtZX" for stat in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return False
 
 
 def kill_tree(pid: int) -> None:
@@ -340,6 +350,9 @@ class Child:
                 self._paused = [self.pid, *descendants(self.pid)]
             for one in self._paused:
                 _signal(one, signal.SIGSTOP)
+            until = time.monotonic() + STOP_WITHIN_S
+            while any(map(_runs, self._paused)) and time.monotonic() < until:
+                time.sleep(0.001)
 
     def resume(self) -> None:
         """Let a paused process go on."""
