@@ -7,7 +7,7 @@ is the quotient of the exact sum and the count, taken by the client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
@@ -17,7 +17,7 @@ from bson.decimal128 import Decimal128
 from pydantic import ValidationError
 
 from dbkit.errors import StoredDataInvalid
-from dbkit.query import And, Filter, GroupBy, Not, Or, Order, Path, Slot
+from dbkit.query import GroupBy, Slot
 from dbkit.spec import Aggregate, EntitySpec, GroupKey, GroupSpec
 from dbkit.values import Kind, ValueType, exact_average, explain_validation
 
@@ -105,8 +105,7 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
     stages += _grouped({"_id": keys or None, **accumulators}, has_keys=bool(group.keys))
     stages.append({"$project": shown})
     late = {key.field.token for position, key in enumerate(group.keys) if f"k{position}" in joined}
-    own = {key.field.token for key in group.keys} - late
-    order = query.order[: _decisive(query.order, own)] if joined else query.order
+    order = query.decisive_order() if joined else query.order
     results = Level(codec, level.collections, figures)
     having: list[Stage] = [] if query.having is None else [{"$match": condition(query.having, results)}]
     end: list[Stage] = []
@@ -118,7 +117,7 @@ def compile_group(query: GroupBy, codec: Codec) -> GroupPlan:
     if joined:
         names = [name for name in shown if name != "_id"]
         joins = [*parents.take(), {"$project": {"_id": 0, **dict.fromkeys(names, 1), **joined}}]
-    if _fields_of(query.having) & late:
+    if query.having_fields() & late:
         stages += [*joins, *having, *end]
     elif late.intersection(o.path.field.token for o in order):
         stages += [*having, *joins, *end]
@@ -159,26 +158,6 @@ def _grouped(grouping: Document, *, has_keys: bool) -> list[Stage]:
         {"$facet": {"all": [{"$group": grouping}]}},
         {"$replaceWith": {"$ifNull": [{"$first": "$all"}, {"$literal": {"_id": None, **nothing}}]}},
     ]
-
-
-def _decisive(order: Sequence[Order], keys: set[int]) -> int:
-    """Return how many keys of the order decide: those after all own keys of the groups change nothing."""
-    missing = set(keys)
-    for count, key in enumerate(order, 1):
-        missing.discard(key.path.field.token)
-        if not missing:
-            return count
-    return len(order)
-
-
-def _fields_of(filter: Filter | None) -> set[int]:
-    """Return the result's fields that the filter asks for, by token."""
-    if isinstance(filter, And | Or):
-        return set[int]().union(*map(_fields_of, filter.parts))
-    if isinstance(filter, Not):
-        return _fields_of(filter.part)
-    path: Path | None = getattr(filter, "path", None)
-    return set() if path is None else {path.field.token}
 
 
 # -- figures: (the accumulators, what `$project` shows of them) ------------------------------------------------------------

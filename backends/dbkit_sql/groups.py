@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -98,7 +98,8 @@ def group(tables: Tables, query: GroupBy) -> GroupPlan:
     """Compile a slotted `GroupBy`.
 
     A key of a parent decides nothing where its reference is a key itself: such parents are joined with the groups, not with
-    the rows, of which there are more.
+    the rows, of which there are more; and where neither *having* nor the order asks for them, with those groups that are
+    returned.
     """
     binds = Binds()
     spec = query.group
@@ -110,36 +111,65 @@ def group(tables: Tables, query: GroupBy) -> GroupPlan:
     aggregates = [(each.field, *_aggregate(scope, each)) for each in spec.aggregates]
     where = [] if query.where is None else [scope.condition(query.where)]
     by = [place.expr for place, _ in keys.values()]
-    if later:
-        scope, keys, aggregates = _grouped(scope, where, grouped, keys, aggregates)
-        keys |= {key.field.token: _key(scope, key) for key in later}
+    order = query.decisive_order() if later else query.order
+
+    def having(places: _Places) -> list[Expr]:
+        return [] if query.having is None else [_Having(binds, scope, places).condition(query.having)]
+
+    def ordered(statement: sa.Select[Any], places: _Places) -> sa.Select[Any]:
+        # Without keys there is one row, and no order.
+        return statement.order_by(*_sort_keys(tables, order, places)) if spec.keys else statement
+
+    def limited(statement: sa.Select[Any]) -> sa.Select[Any]:
+        return statement if query.limit is None else statement.limit(binds.one(query.limit))
+
+    def groups(columns: Sequence[Expr]) -> sa.Select[Any]:
+        return sa.select(*columns).select_from(scope.source).where(*where).group_by(*by)
+
+    places: _Places = {token: [place] for token, (place, _) in keys.items()}
+    places |= {field.token: found for field, found, _ in aggregates}
+
+    def few(columns: Sequence[Expr]) -> sa.Select[Any]:
+        made = groups(columns).having(*having(places))
+        return made if query.limit is None else limited(ordered(made, places))
+
+    if not later:
+        figures = _figures(spec, keys, aggregates)
+        statement = limited(ordered(groups(figures.columns).having(*having(places)), places))
+    else:
+        asked = query.having_fields() | {key.path.field.token for key in order}
+        are_few = asked.isdisjoint(key.field.token for key in later)
+        outer, keys, aggregates = _grouped(scope, few if are_few else groups, grouped, keys, aggregates)
+        figures = _figures(spec, keys | {key.field.token: _key(outer, key) for key in later}, aggregates)
+        joined = cast("sa.Select[Any]", sa.select(*figures.columns).select_from(outer.source))
+        if not are_few:
+            joined = joined.where(*having(figures.places))
+        joined = ordered(joined, figures.places)
+        statement = joined if are_few else limited(joined)
+    return GroupPlan(binds.compile(statement, tables.dialect.core), spec, figures.displays())
+
+
+_Aggregates = list[tuple[FieldSpec, Sequence[Place], Figure]]
+_Keys = dict[int, tuple[Place, Codec]]
+_Places = dict[int, Sequence[Place]]
+
+
+def _figures(spec: GroupSpec, keys: _Keys, aggregates: _Aggregates) -> _Figures:
     figures = _Figures()
     for key in spec.keys:
         place, codec = keys[key.field.token]
         figures.add(key.field, [place], _single(codec))
     for field, found, figure in aggregates:
         figures.add(field, found, figure)
-    having = None if query.having is None else _Having(binds, scope, figures.places).condition(query.having)
-    statement = sa.select(*figures.columns).select_from(scope.source)
-    if later:
-        statement = statement if having is None else statement.where(having)
-    else:
-        statement = statement.where(*where).group_by(*by)
-        statement = statement if having is None else statement.having(having)
-    # Without keys there is one row, and no order.
-    if spec.keys:
-        statement = statement.order_by(*_sort_keys(tables, query.order, figures.places))
-    if query.limit is not None:
-        statement = statement.limit(binds.one(query.limit))
-    return GroupPlan(binds.compile(statement, tables.dialect.core), spec, figures.displays())
-
-
-_Aggregates = list[tuple[FieldSpec, Sequence[Place], Figure]]
-_Keys = dict[int, tuple[Place, Codec]]
+    return figures
 
 
 def _grouped(
-    scope: Scope, where: Sequence[Expr], grouped: Sequence[GroupKey], keys: _Keys, aggregates: _Aggregates
+    scope: Scope,
+    groups: Callable[[Sequence[Expr]], sa.Select[Any]],
+    grouped: Sequence[GroupKey],
+    keys: _Keys,
+    aggregates: _Aggregates,
 ) -> tuple[Scope, _Keys, _Aggregates]:
     """Return a scope whose rows are the groups, and where keys and figures are in it."""
     columns: list[Expr] = []
@@ -159,8 +189,7 @@ def _grouped(
         [column(place, f"figure${n}${part}") for part, place in enumerate(found)]
         for n, (_, found, _) in enumerate(aggregates)
     ]
-    by = [place.expr for place, _ in keys.values()]
-    inner = sa.select(*columns).select_from(scope.source).where(*where).group_by(*by).subquery("groups$")
+    inner = groups(columns).subquery("groups$")
     outer = Scope(scope.tables, scope.binds, scope.entity, inner)
     return (
         outer,

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 from ..spec import EntitySpec, GroupSpec, ReadSpec, UniqueKey
 from .changes import Change
-from .filters import Filter
+from .filters import And, Filter, Not, Or
 from .orders import Order
-from .paths import Shape, Take, slots
+from .paths import Path, Shape, Take, slots
 
 Q = TypeVar("Q", bound="Query")
 
@@ -203,6 +203,33 @@ class GroupBy(Query):
         self.shape = ("group", group.token, shape, having_shape, keys, limit is not None)
         self.binds = binds + having_binds + (() if limit is None else (limit,))
 
+    def decisive_order(self) -> tuple[Order, ...]:
+        """Return the order without what changes nothing: a parent's field after the reference itself, and all after the last key."""
+        own = {
+            k.field.token: k.path.field.token
+            for k in self.group.keys
+            if k.path.is_own_field and k.period is None
+        }
+        roots = {k.field.token: k.path.references[0].token for k in self.group.keys if k.path.references}
+        missing = {k.field.token for k in self.group.keys if roots.get(k.field.token) not in own.values()}
+        known: set[int] = set()
+        kept: list[Order] = []
+        for key in self.order:
+            token = key.path.field.token
+            if roots.get(token) in known:
+                continue
+            kept.append(key)
+            missing.discard(token)
+            if not missing:
+                break
+            if token in own:
+                known.add(own[token])
+        return tuple(kept)
+
+    def having_fields(self) -> set[int]:
+        """Return the tokens of the result's fields that *having* asks for."""
+        return _fields_of(self.having)
+
     def slotted(self) -> GroupBy:
         take = slots()
         made = GroupBy.__new__(GroupBy)
@@ -334,3 +361,13 @@ class Claim(Query):
 
 Reading = Get | Find | Count | Exists | GroupBy
 """What can be explained."""
+
+
+def _fields_of(filter: Filter | None) -> set[int]:
+    """Return the fields that the filter asks for, by token."""
+    if isinstance(filter, And | Or):
+        return set[int]().union(*map(_fields_of, filter.parts))
+    if isinstance(filter, Not):
+        return _fields_of(filter.part)
+    path: Path | None = getattr(filter, "path", None)
+    return set() if path is None else {path.field.token}

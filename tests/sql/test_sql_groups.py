@@ -111,7 +111,10 @@ def _answers(db: Database) -> list[Any]:
         players.group(ByTeam),
         players.group(ByTeam, Player.team == None, order_by=[ByTeam.title.desc(), ByTeam.guest_of]),  # noqa: E711
         players.group(ByTeam, having=(ByTeam.players > 1) | (ByTeam.guest_title == "a"), limit=3),
+        players.group(ByTeam, order_by=ByTeam.players.desc(), limit=2),
+        players.group(ByTeam, having=ByTeam.players > 1, limit=1),
         games.group(ByPlayer),
+        games.group(ByPlayer, having=ByPlayer.points >= 1, order_by=ByPlayer.points.desc(), limit=2),
         games.group(
             ByPlayer,
             via(Game.player, via(Player.team, Team.title)) == "b",
@@ -137,6 +140,21 @@ def test_rows_are_grouped_before_the_parents_are_joined(sql_url: str, joined: An
         assert grouped
         assert "AS groups$" in joins
         assert "JOIN teams" in joins
+
+
+def test_parents_are_joined_with_the_groups_that_are_returned(sql_url: str) -> None:
+    """Unless what is returned depends on them."""
+    with _filled(sql_url) as db:
+        explained = db.store(Game).explain()
+        few = {
+            "points": explained.group(
+                ByPlayer, having=ByPlayer.points > 0, order_by=ByPlayer.points.desc(), limit=2
+            ),
+            "title": explained.group(ByPlayer, order_by=ByPlayer.title, limit=2),
+            "having": explained.group(ByPlayer, having=ByPlayer.title == "a", limit=2),
+        }
+        inside = {name: "LIMIT" in plan.statement.partition("AS groups$")[0] for name, plan in few.items()}
+        assert inside == {"points": True, "title": False, "having": False}
 
 
 class Old(Record[int], name="old", managed=False):
