@@ -48,7 +48,11 @@ def _arguments() -> argparse.Namespace:
         help="write the docs' page, its JSON, its pictures and the README's table as well",
     )
     parser.add_argument("--page", type=Path, help="measure nothing: make all that of this JSON")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    is_part = asked.contenders or asked.workloads or asked.no_growth or asked.only_growth
+    if asked.docs and (is_part or asked.stores != parser.get_default("stores")):
+        parser.error("--docs writes the whole page: leave out what measures a part of it")
+    return asked
 
 
 def main() -> int:

@@ -153,6 +153,6 @@ def _first_calls(panel: Any, first: dict[str, list[tuple[str, list[float]]]]) ->
         left = [before + width for before, width in zip(left, widths, strict=True)]
     panel.set_yticks(range(len(bars)), [label for label, _ in bars], fontsize=6)
     panel.set_xlabel("ms (CPU)")
-    panel.set_title("First call: a program from its start", fontsize=10)
+    panel.set_title("First call of a program, the interpreter being up", fontsize=10)
     panel.grid(axis="x", alpha=0.3)
     panel.legend(fontsize=7)

@@ -1,7 +1,7 @@
 """What the first call costs: a program of its own for each library, which imports, opens, and gets one user.
 
 Nothing of dbkit is imported here but by dbkit's own program, and nothing of this project's by the others: what a process
-pays from its start to its first row. `python -m bench.first NAME STORE URL ID` prints the seconds of CPU of the three steps.
+pays from the interpreter's start to its first row. `python -m bench.first NAME STORE URL ID` prints the seconds of CPU of the three steps.
 """
 
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false, reportOptionalSubscript=false

@@ -134,7 +134,7 @@ class Growth:
                 except _NoAnswerError as error:
                     self._failed[f"growth: first call: {LABELS[name]}, {STORE_TITLES[store]}"] = str(error)
                     continue
-                best = [round(min(values) * 1e3, 1) for values in zip(*each, strict=True)]
+                best = [round(value * 1e3, 1) for value in min(each, key=sum)]
                 found.append((LABELS[name], best))
         return found
 
@@ -199,8 +199,8 @@ _PANELS = {
     ),
 }
 _ABOUT_FIRST = (
-    "CPU in ms of a program of its own, whose modules have their bytecode, the best of some: importing the library and "
-    "declaring one entity, opening the database, the first `get`. dbkit imports its backend when it connects, and with it SQLAlchemy's compiler for SQL."
+    "CPU in ms of a program of its own, whose modules have their bytecode, the best run of several, once the interpreter is up: "
+    "importing the library and declaring one entity, opening the database, the first `get`. dbkit imports its backend when it connects, and with it SQLAlchemy's compiler for SQL."
 )
 
 
@@ -253,6 +253,11 @@ def _pages(url: str, numbers: Sequence[int], by: str) -> Points:
     found: Points = []
     with dbkit.connect(url, entities=[User, Post]) as db:
         posts = db.store(Post)
+        # What is made at the first use is made, and a statement is prepared: neither belongs to the page that comes first.
+        for _ in range(20):
+            start = posts.page(limit=_PAGE).next_cursor
+            posts.page(limit=_PAGE, after=start)
+            posts.find(limit=_PAGE, offset=_PAGE)
         if by == "offset":
             for number in numbers:
                 skipped = (number - 1) * _PAGE

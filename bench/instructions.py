@@ -3,6 +3,7 @@
 Seconds scatter by a fifth from run to run; instructions by a thousandth, whatever else the machine is doing. They are those of
 the client alone, outside the kernel. A baseline belongs to one Python, platform and lock file; where there is none yet,
 `--update` writes it, and where there is one, a count that left it by more than 2 % fails: better ones are to be committed, too.
+So does a lock file that has no baseline yet, where the one before it had.
 
     python -m bench.instructions [--stores …] [--update] [--floor] [--all] [--json PATH]
 """
@@ -122,6 +123,11 @@ def compared(counts: dict[str, Counts], baseline: dict[str, Counts]) -> list[str
     return lines
 
 
+def _of_another_lock(path: Path) -> Path | None:
+    """Return the baseline of the same Python and platform that another lock file had."""
+    return next(path.parent.glob(path.name.rpartition("-")[0] + "-*.json"), None)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.instructions", description="Count the instructions of dbkit's hot calls"
@@ -152,9 +158,6 @@ def main() -> int:
         print("not counted: valgrind is not installed (on Debian and Ubuntu: apt install valgrind)")
         return 2
     path = baseline_path()
-    if not (asked.update or asked.floor or asked.json or path.exists()):
-        print(f"nothing to compare with: no bench/baselines/{path.name} (--update writes it)")
-        return 0
     data = Data(posts=10_000)
     case = data.case()
     # dbkit's first: what another left behind (free pages, a log) would change what an insertion has to do.
@@ -192,6 +195,12 @@ def main() -> int:
         return 2 if missing else 0
     if not path.exists():
         print(f"nothing to compare with: no bench/baselines/{path.name} (--update writes it)")
+        if older := _of_another_lock(path):
+            # Else a change of the lock file would be where the comparison ends, and nobody would see it.
+            print(
+                f"the lock file changed since {older.name}: write the new baseline, and look at what it changes"
+            )
+            return 1
         return 2 if missing else 0
     counts = {
         store: {name: number for name, number in each.items() if name in COUNTED}

@@ -154,7 +154,8 @@ class _Question:
             number = tape.fetched[cursor] = tape.fetched.get(cursor, 0) + 1
             return ("getMore", cursor, number)
         if self.command == "insert":
-            # Ids and names are as long each time, so that the length tells how many there are.
+            # The ids and names differ each time: a question is known by how many documents came with its fields, and by
+            # how many digits the length of the rest has, which is enough to tell one document from a bulk.
             documents = kept.pop("documents", ())
             size = (len(documents), len(str(size)))
         elif self.command in {"findAndModify", "findandmodify"}:

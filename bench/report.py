@@ -74,7 +74,6 @@ def store_result(measured: Measured, server: str, stand_in: str | None, replayed
         "calls": measured.calls,
         "cpu_s": measured.cpu,
         "wall_s": measured.wall,
-        "left_out": measured.left_out,
         "failed": measured.failed,
     }
 
@@ -130,11 +129,25 @@ def ratios(result: Result, kind: str = "cpu_s") -> dict[str, dict[str, Ratio]]:
 
 
 def show(result: Result, store: str, console: Console) -> None:
-    """Print one store's ratios of client CPU."""
+    """Print one store's ratios: of client CPU, and, where the server is no stand-in, of the wall's clock."""
+    for kind, title in _KINDS.items():
+        if kind == "cpu_s" or not result["stand_in"]:
+            console.print(_shown_table(result, store, kind, title))
+    if result["stand_in"]:
+        console.print(result["stand_in"], style="yellow")
+    for name, why in result["failed"].items():
+        console.print(f"failed: {name}: {why.splitlines()[0]}", style="red")
+
+
+_KINDS = {"cpu_s": "client CPU", "wall_s": "wall time"}
+
+
+def _shown_table(result: Result, store: str, kind: str, title: str) -> Table:
     table = Table(
-        title=f"{STORE_TITLES[store]}: client CPU ÷ the floor's of the same colour", caption=result["server"]
+        title=f"{STORE_TITLES[store]}: {title} ÷ the floor's (asynchronous: ÷ the asynchronous floor's), the median; of dbkit half the distance between the quarters",
+        caption=result["server"],
     )
-    found = ratios(result)
+    found = ratios(result, kind)
     table.add_column("", no_wrap=True)
     for workload in found:
         table.add_column(workload.replace("_", " "), justify="right")
@@ -143,19 +156,15 @@ def show(result: Result, store: str, console: Console) -> None:
         cells: list[str] = []
         for workload, row in found.items():
             value = row.get(entry.name)
-            bar = BARS.get((store, entry.is_async), {}).get(workload)
+            bar = BARS.get((store, entry.is_async), {}).get(workload) if kind == "cpu_s" else None
             text = "–" if value is None else f"{value.median:.2f}"
+            if value is not None and is_ours:
+                text = f"{text}\n±{(value.high - value.low) / 2:.2f}"
             if value is not None and is_ours and bar is not None:
                 text = f"[{'green' if value.holds(bar) else 'red'}]{text}[/]"
             cells.append(text)
         table.add_row(entry.name.replace("_", " "), *cells, style="bold" if is_ours else "")
-    console.print(table)
-    if result["stand_in"]:
-        console.print(result["stand_in"], style="yellow")
-    for name, why in result["left_out"].items():
-        console.print(f"left out: {name}: {why.splitlines()[0]}", style="yellow")
-    for name, why in result["failed"].items():
-        console.print(f"failed: {name}: {why.splitlines()[0]}", style="red")
+    return table
 
 
 def show_growth(growth: Result, console: Console) -> None:
@@ -183,9 +192,9 @@ tables and pictures on any machine, in {took} or so on this one.
 
 The processor time of the *client*, the program that uses the store: what a library costs beside the driver that it stands
 on. *The floor* is the driver with one held connection, statements written by hand, rows as dicts, and one pydantic validation
-of plain models for all rows of a call; *raw* is the same without the validation. dbkit has its pool, and does all that it
+of plain models for all rows of a call, read or written; *raw* is the same without the validation. dbkit has its pool, and does all that it
 promises. The peers are used as their documentation has it for speed: statements built once, bulk calls, nothing expired on
-commit, dicts where they offer them.
+commit, single statements in autocommit, dicts where they offer them.
 
 All read the same tables with the same indexes ({users:,} users, {posts:,} posts), and what each returned was compared with
 what the data say before anything was timed. Each contender is a process of its own; short batches run in an order that is
@@ -197,7 +206,7 @@ The floor's models are plain ones, made for reading. dbkit's own entities also c
 whole milliseconds, no NUL), which a floor that validated by them would pay for each row: the line *the driver + dbkit's
 entities* shows that floor, and dbkit is not compared with it.
 
-Where a `≤` stands behind dbkit's figure, it is the bar that the project set itself; **bold** is over it.
+Where a `≤` stands behind dbkit's figure, it is the bar that the project set itself; **bold** is over it, in the digits shown.
 """
 
 
@@ -224,8 +233,14 @@ def page(results: Result) -> str:
     for store, why in results["not_run"].items():
         parts.append(f"## {STORE_TITLES[store]}\n\nNot run: {why}\n")
     if results["growth"]:
-        parts.append(_growth(results["growth"]))
-    failed = {name: why for name, why in results["failed"].items() if name.startswith("growth")}
+        mongodb = results["stores"].get("mongodb", {"stand_in": True})
+        parts.append(_growth(results["growth"], is_stand_in=bool(mongodb["stand_in"])))
+    # What failed of one contender stands under its store.
+    failed = {
+        name: why
+        for name, why in results["failed"].items()
+        if name in STORE_TITLES or name.startswith("growth")
+    }
     if failed:
         parts.append(
             "\n".join([f"- failed: {name}: {why.splitlines()[0]}" for name, why in failed.items()]) + "\n"
@@ -249,13 +264,15 @@ def _store(store: str, result: Result) -> str:
                 *_table(store, result, each, is_async),
                 "",
             ]
+            if not result["stand_in"]:
+                lines += ["By the wall's clock, the server's work and the way to it included:", ""]
+                lines += [*_table(store, result, each, is_async, "wall_s"), ""]
             for entry in each:
                 if store in entry.notes:
                     lines += [f"{entry.label} {entry.notes[store]}", ""]
-    missing = {**result["left_out"], **{name: f"failed: {why}" for name, why in result["failed"].items()}}
-    if missing:
-        lines += ["What is missing, and why:", ""]
-        lines += [f"- {_titled(name)}: {why.splitlines()[0]}" for name, why in missing.items()]
+    if result["failed"]:
+        lines += ["What failed, and why:", ""]
+        lines += [f"- {_titled(name)}: {why.splitlines()[0]}" for name, why in result["failed"].items()]
         lines.append("")
     return "\n".join(lines)
 
@@ -266,8 +283,10 @@ def _titled(name: str) -> str:
     return f"{label}, {BY_NAME[workload].title}" if workload in BY_NAME else label
 
 
-def _table(store: str, result: Result, entries: list[Entry], is_async: bool) -> list[str]:
-    found = ratios(result)
+def _table(
+    store: str, result: Result, entries: list[Entry], is_async: bool, kind: str = "cpu_s"
+) -> list[str]:
+    found = ratios(result, kind)
     floor = "floor_async" if is_async else "floor"
     shown = [entry for entry in entries if entry.name != floor]
     labels = [entry.label.removesuffix(" (async)") for entry in shown]
@@ -276,8 +295,8 @@ def _table(store: str, result: Result, entries: list[Entry], is_async: bool) -> 
         "|---|" + "---:|" * (len(shown) + 1),
     ]
     for workload, row in found.items():
-        times = [time for time in result["cpu_s"][workload].get(floor, []) if time is not None]
-        bar = BARS.get((store, is_async), {}).get(workload)
+        times = [time for time in result[kind][workload].get(floor, []) if time is not None]
+        bar = BARS.get((store, is_async), {}).get(workload) if kind == "cpu_s" else None
         cells = [f"{statistics.median(times) * 1e6:,.0f}" if times else "–"]
         for entry in shown:
             value = row.get(entry.name)
@@ -287,21 +306,23 @@ def _table(store: str, result: Result, entries: list[Entry], is_async: bool) -> 
                 text = f"{value} ≤ {bar:g}" if bar is not None else str(value)
                 cells.append(f"**{text}**" if bar is not None and not value.holds(bar) else text)
             else:
-                cells.append(f"{value.median:.2f}")
+                cells.append(str(value))
         lines.append(f"| {BY_NAME[workload].title} | " + " | ".join(cells) + " |")
     return lines
 
 
-_NO_MONGODB = (
-    "Pages, workers and memory are not measured on the stand-in for MongoDB: how far in a page is, and how many ask at once, "
-    "is work of the server's, and the stand-in's says nothing of MongoDB's."
+_STAND_IN = (
+    "**MongoDB here is a stand-in.** Its time a row is that of replayed replies, and the first calls and the memory of different "
+    "queries are on the surrogate server itself: what they show is the client's. Pages, workers and memory of `iterate` are not "
+    "measured on it: how far in a page is, and how many ask at once, is work of the server's, and the stand-in's says nothing of "
+    "MongoDB's."
 )
 
 
-def _growth(growth: Result) -> str:
+def _growth(growth: Result, *, is_stand_in: bool) -> str:
     lines = ["## As work grows", "", "![Cost as work grows](img/performance-growth.png)", ""]
-    if not any("MongoDB" in label for label in growth["panels"][-1]["lines"]):
-        lines += [_NO_MONGODB, ""]
+    if is_stand_in and any("MongoDB" in label for panel in growth["panels"] for label in panel["lines"]):
+        lines += [_STAND_IN, ""]
     for title, about, head, rows in growth["tables"]:
         lines += [f"### {title}", "", about, ""]
         lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
@@ -312,7 +333,7 @@ def _growth(growth: Result) -> str:
 
 # -- the README's table ----------------------------------------------------------------------------------------------------
 
-_BEGIN, _END = "<!-- performance: begin (make bench) -->", "<!-- performance: end -->"
+_BEGIN, _END = "<!-- performance: begin (make bench BENCH_ARGS=--docs) -->", "<!-- performance: end -->"
 _SHORT = ("get", "page", "posts", "create", "stats", "bulk")
 _SHORT_OF = (
     "dbkit",
@@ -322,6 +343,7 @@ _SHORT_OF = (
     "peewee",
     "mongoengine",
     "beanie",
+    "dbkit_async",
 )
 
 
@@ -340,15 +362,20 @@ def _short(results: Result) -> str:
     for store, result in results["stores"].items():
         found = ratios(result)
         for entry in _took_part(result):
-            if entry.name in _SHORT_OF:
+            # MongoDB's best known peer is asynchronous: dbkit's figures stand beside it.
+            if entry.name in _SHORT_OF and (entry.name != "dbkit_async" or store == "mongodb"):
                 cells = [found.get(name, {}).get(entry.name) for name in _SHORT]
                 shown = [f"{cell.median:.2f}" if cell else "–" for cell in cells]
                 label = f"{entry.label}, {STORE_TITLES[store]}" + ("\\*" if result["stand_in"] else "")
-                if entry.name == "dbkit":
+                if entry.name.startswith("dbkit"):
                     label, shown = f"**{label}**", [f"**{cell}**" for cell in shown]
                 lines.append(f"| {label} | " + " | ".join(shown) + " |")
     about = results["machine"]
-    lines += ["", f"{about['date'][:10]}, {about['processor']}, {about['python']}."]
+    quick = " A quick run." if about["settings"]["quick"] else ""
+    lines += [
+        "",
+        f"{about['date'][:10]}, {about['processor']}, {about['python']}.{quick} (async): ÷ the asynchronous floor.",
+    ]
     if any(result["stand_in"] for result in results["stores"].values()):
         lines[-1] += (
             " \\* The client's cost alone: recorded replies of a surrogate server that speaks MongoDB's wire protocol, "

@@ -121,8 +121,8 @@ class Process:
             raise Failed(found["failed"])
         return found
 
-    def verify(self) -> dict[str, dict[str, str]]:
-        """Open it, and return what is wrong with its results, and what it does not offer."""
+    def verify(self) -> dict[str, str]:
+        """Open it, and return what is wrong with its results, by workload."""
         self._say({})
         return self.answer(_VERIFIED_S)
 
@@ -157,8 +157,6 @@ class Measured:
         default_factory=dict[str, dict[str, list[float | None]]]
     )
     calls: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
-    left_out: dict[str, str] = field(default_factory=dict[str, str])
-    """What a contender does not offer, by "contender.workload", each with why."""
     failed: dict[str, str] = field(default_factory=dict[str, str])
     """Contenders, and "contender.workload", that raised or returned what the data do not say."""
 
@@ -233,16 +231,15 @@ class _Run:
             name = process.entry.name
             self._tell(f"{self._store}: {process.entry.label}: verifying")
             try:
-                found = process.verify()
+                wrong = process.verify()
             except Failed as error:
                 self.result.failed[name] = str(error)
                 able.remove(process)
                 process.close()
                 continue
-            self.result.failed.update({f"{name}.{each}": why for each, why in found["wrong"].items()})
-            self.result.left_out.update({f"{name}.{each}": why for each, why in found["not_offered"].items()})
+            self.result.failed.update({f"{name}.{each}": why for each, why in wrong.items()})
             self._clean()
-        out = self.result.failed.keys() | self.result.left_out.keys()
+        out = self.result.failed.keys()
         self._able = {
             w.name: [p for p in able if f"{p.entry.name}.{w.name}" not in out] for w in self._workloads
         }

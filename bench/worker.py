@@ -15,6 +15,7 @@ import os
 import sys
 import time
 import traceback
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -58,31 +59,31 @@ class Worker:
     def _call(self, verb: str, *arguments: Any) -> Any:
         return self._result(getattr(self._contender, verb)(*arguments))
 
-    def verify(self, *, writes: bool) -> dict[str, dict[str, str]]:
+    def verify(self, *, writes: bool) -> dict[str, str]:
         """Compare what the workloads that write, or those that do not, return with what the data say.
 
         Returns:
-            By the workload's name, under "wrong" what is wrong, under "not_offered" what the contender does not have.
+            By the workload's name what is wrong.
         """
-        found: dict[str, dict[str, str]] = {"wrong": {}, "not_offered": {}}
+        wrong: dict[str, str] = {}
         for name in [w.name for w in WORKLOADS if w.writes == writes]:
             try:
                 if not (self._reads if name in self._case.expected else self._writes)(name):
-                    found["wrong"][name] = "not what the data say"
-            except NotImplementedError as error:
-                found["not_offered"][name] = str(error)
+                    wrong[name] = "not what the data say"
             except Exception as error:  # noqa: BLE001
                 # Whatever a contender raises is a finding about it.
-                found["wrong"][name] = f"{type(error).__name__}: {error}"
+                wrong[name] = f"{type(error).__name__}: {error}"
                 traceback.print_exc()
-        return found
+        return wrong
 
     def _reads(self, name: str) -> bool:
         expected = self._case.expected[name]
         per_call = name in {"get", "by_email", "posts"}
         calls = BY_NAME[name].calls(self._arguments, len(expected) if per_call else 1)
-        found = [json.loads(json.dumps(shown(name, self._call(name, *call)))) for call in calls]
-        return bool((found if per_call else found[0]) == expected)
+        results = [self._call(name, *call) for call in calls]
+        found = [json.loads(json.dumps(shown(name, result))) for result in results]
+        is_equal = bool((found if per_call else found[0]) == expected)
+        return is_equal and (self._entry.name.startswith("raw") or all(_is_checked(name, r) for r in results))
 
     def _writes(self, name: str) -> bool:
         arguments = self._arguments
@@ -138,6 +139,14 @@ class Worker:
         self._runner.close()
 
 
+def _is_checked(name: str, result: Any) -> bool:
+    """Whether the rows are instances with UUIDs and datetimes: what pydantic makes of bytes and numbers."""
+    if name == "stats":
+        return True
+    items = [result] if name in {"get", "by_email"} else [result[1]] if name == "iterate" else result
+    return all(isinstance(i.id, UUID) and isinstance(i.created_at, datetime) for i in items)
+
+
 async def _timed_async(verb: Any, calls: list[tuple[Any, ...]], untimed: int) -> tuple[float, float]:
     for call in calls[:untimed]:
         await verb(*call)
@@ -168,16 +177,16 @@ def main() -> None:
         direct, url = begin["direct_url"], begin["url"]
         worker.open(url)
         # The reads first: the writes change what there is to count.
-        found = worker.verify(writes=False)
+        wrong = worker.verify(writes=False)
         if direct != url:
             # What is replayed shows no write.
             worker.close()
             worker.open(direct)
-        written = worker.verify(writes=True)
+        wrong |= worker.verify(writes=True)
         if direct != url:
             worker.close()
             worker.open(url)
-        return {kind: {**found[kind], **written[kind]} for kind in found}
+        return wrong
 
     for line in itertools.chain(["null"], sys.stdin):
         asked = json.loads(line)

@@ -18,7 +18,7 @@ from .advanced_alchemy_peer import repositories
 from .base import Stats
 from .checking import now
 from .peers import Dialect, grouped
-from .sqlalchemy_core import Statements, prepared
+from .sqlalchemy_core import Statements, dicts, of_single_statements, prepared
 
 __all__ = ["AsyncAdvancedAlchemyContender", "make"]
 
@@ -31,22 +31,27 @@ class AsyncAdvancedAlchemyContender:
         self._engine = create_async_engine(self._dialect.sqlalchemy_url(is_async=True))
         prepared(self._engine.sync_engine, self._dialect)
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._autocommit = of_single_statements(
+            create_async_engine, self._dialect.sqlalchemy_url(is_async=True)
+        )
+        prepared(self._autocommit.sync_engine, self._dialect)
+        self._single = async_sessionmaker(self._autocommit, expire_on_commit=False)
         made = repositories(self._dialect, SQLAlchemyAsyncRepository)
         self._user, self._post, self._users, self._posts = made
         self._sql = Statements(self._dialect)
 
     async def get(self, id: UUID) -> Any:
-        async with self._session() as session:
+        async with self._single() as session:
             found = await self._users(session=session).get_one_or_none(self._user.id == self._dialect.id(id))
             return None if found is None else USERS.validate_python([found])[0]
 
     async def by_email(self, email: str) -> Any:
-        async with self._session() as session:
+        async with self._single() as session:
             found = await self._users(session=session).get_one_or_none(email__casefold=casefold_key(email))
             return None if found is None else USERS.validate_python([found])[0]
 
     async def page(self) -> Sequence[Any]:
-        async with self._session() as session:
+        async with self._single() as session:
             found = await self._users(session=session).list(OrderBy("username"), LimitOffset(51, 0))
             return USERS.validate_python(found[:50])
 
@@ -54,13 +59,13 @@ class AsyncAdvancedAlchemyContender:
         return username
 
     async def deep_page(self, position: Any) -> Sequence[Any]:
-        async with self._session() as session:
+        async with self._single() as session:
             after = self._user.username > position
             found = await self._users(session=session).list(after, OrderBy("username"), LimitOffset(51, 0))
             return USERS.validate_python(found[:50])
 
     async def posts(self, user_id: UUID) -> Sequence[Any]:
-        async with self._session() as session:
+        async with self._single() as session:
             found = await self._posts(session=session).list(
                 CollectionFilter("user_id", [self._dialect.id(user_id)]),
                 OrderBy("created_at", "desc"),
@@ -70,13 +75,13 @@ class AsyncAdvancedAlchemyContender:
             return POSTS.validate_python(found[:100])
 
     async def create(self, user: User) -> None:
-        async with self._session() as session:
+        async with self._single() as session:
             await self._users(session=session).add(
                 self._user(**self._dialect.values(user)), auto_commit=True, auto_refresh=False
             )
 
     async def stats(self) -> Stats:
-        async with self._session() as session:
+        async with self._single() as session:
             users, posts = (await session.execute(self._sql.totals)).one()
             return (
                 users,
@@ -100,10 +105,10 @@ class AsyncAdvancedAlchemyContender:
 
     async def view(self) -> Sequence[Any]:
         async with self._session() as session:
-            parents = [dict(row) for row in (await session.execute(self._sql.parents)).mappings()]
+            parents = dicts(await session.execute(self._sql.parents))
             ids = [parent["id"] for parent in parents]
-            children = (await session.execute(self._sql.children, {"ids": ids})).mappings()
-            return VIEWS.validate_python(grouped(parents, [dict(child) for child in children]))
+            children = await session.execute(self._sql.children, {"ids": ids})
+            return VIEWS.validate_python(grouped(parents, dicts(children)))
 
     async def upsert(self, user: User) -> Any:
         async with self._session() as session:
@@ -127,6 +132,7 @@ class AsyncAdvancedAlchemyContender:
         return done, last
 
     async def close(self) -> None:
+        await self._autocommit.dispose()
         await self._engine.dispose()
 
 

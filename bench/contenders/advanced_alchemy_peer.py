@@ -2,7 +2,8 @@
 # mypy: ignore-errors
 """Advanced Alchemy: its repository over SQLAlchemy's ORM, and pydantic for what comes back.
 
-A view with children is what SQLAlchemy's ORM does; it is not measured twice.
+Single statements are in autocommit, as Core's; its `update` and `upsert` read first, and are a transaction. A view with
+children and the statistics, which a repository does not have, are Core's statements.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from ..models import COUNTS, POSTS, USERS, VIEWS
 from .base import Stats
 from .checking import now
 from .peers import Dialect, grouped
-from .sqlalchemy_core import Statements, prepared
+from .sqlalchemy_core import Statements, dicts, of_single_statements, prepared
 
 __all__ = ["AdvancedAlchemyContender", "make", "repositories"]
 
@@ -68,21 +69,24 @@ class AdvancedAlchemyContender:
         self._engine = sa.create_engine(self._dialect.sqlalchemy_url())
         prepared(self._engine, self._dialect)
         self._session = sessionmaker(self._engine, expire_on_commit=False)
+        self._autocommit = of_single_statements(sa.create_engine, self._dialect.sqlalchemy_url())
+        prepared(self._autocommit, self._dialect)
+        self._single = sessionmaker(self._autocommit, expire_on_commit=False)
         self._user, self._post, self._users, self._posts = repositories(self._dialect)
         self._sql = Statements(self._dialect)
 
     def get(self, id: UUID) -> Any:
-        with self._session() as session:
+        with self._single() as session:
             found = self._users(session=session).get_one_or_none(self._user.id == self._dialect.id(id))
             return None if found is None else USERS.validate_python([found])[0]
 
     def by_email(self, email: str) -> Any:
-        with self._session() as session:
+        with self._single() as session:
             found = self._users(session=session).get_one_or_none(email__casefold=casefold_key(email))
             return None if found is None else USERS.validate_python([found])[0]
 
     def page(self) -> Sequence[Any]:
-        with self._session() as session:
+        with self._single() as session:
             found = self._users(session=session).list(OrderBy("username"), LimitOffset(51, 0))
             return USERS.validate_python(found[:50])
 
@@ -90,13 +94,13 @@ class AdvancedAlchemyContender:
         return username
 
     def deep_page(self, position: Any) -> Sequence[Any]:
-        with self._session() as session:
+        with self._single() as session:
             after = self._user.username > position
             found = self._users(session=session).list(after, OrderBy("username"), LimitOffset(51, 0))
             return USERS.validate_python(found[:50])
 
     def posts(self, user_id: UUID) -> Sequence[Any]:
-        with self._session() as session:
+        with self._single() as session:
             found = self._posts(session=session).list(
                 CollectionFilter("user_id", [self._dialect.id(user_id)]),
                 OrderBy("created_at", "desc"),
@@ -106,13 +110,13 @@ class AdvancedAlchemyContender:
             return POSTS.validate_python(found[:100])
 
     def create(self, user: User) -> None:
-        with self._session() as session:
+        with self._single() as session:
             self._users(session=session).add(
                 self._user(**self._dialect.values(user)), auto_commit=True, auto_refresh=False
             )
 
     def stats(self) -> Stats:
-        with self._session() as session:
+        with self._single() as session:
             users, posts = session.execute(self._sql.totals).one()
             return users, posts, COUNTS.validate_python(session.execute(self._sql.most).mappings().all())
 
@@ -132,10 +136,10 @@ class AdvancedAlchemyContender:
 
     def view(self) -> Sequence[Any]:
         with self._session() as session:
-            parents = [dict(row) for row in session.execute(self._sql.parents).mappings()]
+            parents = dicts(session.execute(self._sql.parents))
             ids = [parent["id"] for parent in parents]
-            children = session.execute(self._sql.children, {"ids": ids}).mappings()
-            return VIEWS.validate_python(grouped(parents, [dict(child) for child in children]))
+            children = session.execute(self._sql.children, {"ids": ids})
+            return VIEWS.validate_python(grouped(parents, dicts(children)))
 
     def upsert(self, user: User) -> Any:
         with self._session() as session:
@@ -159,6 +163,7 @@ class AdvancedAlchemyContender:
         return done, last
 
     def close(self) -> None:
+        self._autocommit.dispose()
         self._engine.dispose()
 
 

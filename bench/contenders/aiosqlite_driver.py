@@ -28,6 +28,7 @@ class AiosqliteDriver:
         self._connection = connection
 
     async def _rows(self, text: str, params: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
+        # One way to the thread and back, which does not tell the columns' names: so by sqlite3.Row.
         return [dict(row) for row in await self._connection.execute_fetchall(text, params)]
 
     async def get(self, id: UUID) -> Any:

@@ -2,7 +2,8 @@
 
 A contender is given a store's URL and does the workloads' verbs; an asynchronous one has the same verbs as coroutines.
 Reads return checked pydantic instances (*raw* returns what the driver gives); writes take a `User`, which is there
-already, and all but *raw* check it once more, as dbkit does: `model_copy(update=…)` checks nothing.
+already; the floors check it once more, as dbkit does (`model_copy(update=…)` checks nothing), the peers as far as they do
+by themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
 # mypy: ignore-errors
 # ruff: noqa: RUF012
-"""MongoEngine + pydantic: its documents, and pydantic for what comes back. It has no transactions: its bulk is not all or nothing."""
+"""MongoEngine + pydantic: reads as dicts (`.as_pymongo()`, which its documentation recommends for speed), writes by its documents.
+
+Its bulk is not all or nothing: each of the others' is a transaction.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -57,8 +60,8 @@ class MongoEngineContender:
         self._user, self._post = documents(self._alias)
 
     def _one(self, query: Any) -> Any:
-        found = query.first()
-        return None if found is None else USERS.validate_python([found])[0]
+        found = query.as_pymongo().first()
+        return None if found is None else USERS.validate_python(renamed([found]))[0]
 
     def get(self, id: UUID) -> Any:
         return self._one(self._user.objects(id=id))
@@ -67,18 +70,19 @@ class MongoEngineContender:
         return self._one(self._user.objects(__raw__={"email__casefold": casefold_key(email)}))
 
     def page(self) -> Sequence[Any]:
-        return USERS.validate_python(list(self._user.objects.order_by("username").limit(51))[:50])
+        found = list(self._user.objects.order_by("username").limit(51).as_pymongo())
+        return USERS.validate_python(renamed(found[:50]))
 
     def position(self, username: str, id: UUID) -> Any:
         return username
 
     def deep_page(self, position: Any) -> Sequence[Any]:
         query = self._user.objects(username__gt=position).order_by("username").limit(51)
-        return USERS.validate_python(list(query)[:50])
+        return USERS.validate_python(renamed(list(query.as_pymongo())[:50]))
 
     def posts(self, user_id: UUID) -> Sequence[Any]:
         query = self._post.objects(user_id=user_id).order_by("-created_at", "-id").limit(101)
-        return POSTS.validate_python(list(query)[:100])
+        return POSTS.validate_python(renamed(list(query.as_pymongo())[:100]))
 
     def _new(self, user: User) -> Any:
         values = document_of(user)
@@ -116,11 +120,12 @@ class MongoEngineContender:
 
     def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
-        rows = list(self._post.objects.order_by("id").limit(1000).batch_size(1001))
+        rows = list(self._post.objects.order_by("id").limit(1000).batch_size(1001).as_pymongo())
         while rows:
-            for item in POSTS.validate_python(rows):
+            after = self._post.objects(id__gt=rows[-1]["_id"])
+            for item in POSTS.validate_python(renamed(rows)):
                 done, last = done + 1, item
-            rows = list(self._post.objects(id__gt=rows[-1].id).order_by("id").limit(1000).batch_size(1001))
+            rows = list(after.order_by("id").limit(1000).batch_size(1001).as_pymongo())
         return done, last
 
     def close(self) -> None:

@@ -132,12 +132,17 @@ class PeeweeContender:
     def stats(self) -> Stats:
         u, p = self._user, self._post
         number = fn.COUNT(SQL("*"))
-        most = (
-            p.select(p.user_id, u.username, number.alias("post_count"))
-            .join(u, on=(u.id == p.user_id))
-            .group_by(p.user_id, u.username)
-            .order_by(SQL("post_count").desc(), p.user_id, u.username)
+        top = (
+            p.select(p.user_id, number.alias("post_count"))
+            .group_by(p.user_id)
+            .order_by(SQL("post_count").desc(), p.user_id)
             .limit(10)
+            .alias("top")
+        )
+        most = (
+            u.select(top.c.user_id, u.username, top.c.post_count)
+            .join(top, on=(u.id == top.c.user_id))
+            .order_by(top.c.post_count.desc(), top.c.user_id)
         )
         return u.select().count(), p.select().count(), COUNTS.validate_python(list(most.dicts()))
 
@@ -164,9 +169,9 @@ class PeeweeContender:
             .limit(3)
         )
         children = (
-            p.select()
-            .join(u, on=(p.user_id == u.id))
-            .where(u.id.in_([parent["id"] for parent in parents]), p.id.in_(latest))
+            u.select(p.id, p.created_at, p.updated_at, p.user_id, p.title, p.body)
+            .join(p, on=p.id.in_(latest))
+            .where(u.id.in_([parent["id"] for parent in parents]))
             .order_by(p.created_at.desc(), p.id.desc())
         )
         return VIEWS.validate_python(grouped(parents, children.dicts()))

@@ -37,8 +37,10 @@ def statements(dialect: str) -> dict[str, str]:
         "create": f"INSERT INTO users ({_COLUMNS}) VALUES ({values})",
         "totals": "SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM posts) AS posts",
         "most": (
-            "SELECT p.user_id, u.username, count(*) AS post_count FROM posts p JOIN users u ON u.id = p.user_id "
-            "GROUP BY p.user_id, u.username ORDER BY post_count DESC, p.user_id, u.username LIMIT 10"
+            # Grouped first: ten users are looked up, and not one for each post.
+            "SELECT g.user_id, u.username, g.post_count FROM (SELECT user_id, count(*) AS post_count FROM posts "
+            "GROUP BY user_id ORDER BY post_count DESC, user_id LIMIT 10) g JOIN users u ON u.id = g.user_id "
+            "ORDER BY g.post_count DESC, g.user_id"
         ),
         "update": f"UPDATE users SET bio = {mark}, updated_at = {mark} WHERE id = {mark} RETURNING {USER}",
         "parents": f"SELECT {USER} FROM users ORDER BY username LIMIT 20",

@@ -23,7 +23,7 @@ from .base import Stats
 from .checking import now
 from .peers import COLUMNS, Dialect, grouped
 
-__all__ = ["CoreContender", "Statements", "make", "prepared"]
+__all__ = ["CoreContender", "Statements", "dicts", "make", "of_single_statements", "prepared"]
 
 
 class Statements:
@@ -67,12 +67,17 @@ class Statements:
             sa.select(sa.func.count()).select_from(posts).scalar_subquery(),
         )
         number = sa.func.count().label("post_count")
-        self.most = (
-            sa.select(posts.c.user_id, users.c.username, number)
-            .join_from(posts, users)
-            .group_by(posts.c.user_id, users.c.username)
-            .order_by(number.desc(), posts.c.user_id, users.c.username)
+        top = (
+            sa.select(posts.c.user_id, number)
+            .group_by(posts.c.user_id)
+            .order_by(number.desc(), posts.c.user_id)
             .limit(10)
+            .subquery()
+        )
+        self.most = (
+            sa.select(top.c.user_id, users.c.username, top.c.post_count)
+            .join_from(top, users, users.c.id == top.c.user_id)
+            .order_by(top.c.post_count.desc(), top.c.user_id)
         )
         self.update = (
             sa.update(users)
@@ -110,6 +115,20 @@ class Statements:
         self.next = sa.select(posts).where(posts.c.id > sa.bindparam("key")).order_by(posts.c.id).limit(1000)
 
 
+def dicts(result: Any) -> list[dict[str, Any]]:
+    """Return the rows as dicts: in half the time of `dict(row)` for each of `mappings()`."""
+    names = result.keys()
+    return [dict(zip(names, row, strict=True)) for row in result]
+
+
+def of_single_statements(create_engine: Any, url: str) -> Any:
+    """Return an engine whose sessions send no BEGIN and no ROLLBACK around their one statement.
+
+    (https://docs.sqlalchemy.org/en/21/orm/session_transaction.html#setting-isolation-for-a-sessionmaker-engine-wide)
+    """
+    return create_engine(url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+
+
 def prepared(engine: Any, dialect: Dialect) -> None:
     """Have SQLite look at references, as the others do."""
     if dialect.is_sqlite:
@@ -127,7 +146,7 @@ class CoreContender:
         self._sql = Statements(self._dialect)
 
     def _rows(self, statement: Any, **values: Any) -> list[dict[str, Any]]:
-        return [dict(row) for row in self._connection.execute(statement, values).mappings()]
+        return dicts(self._connection.execute(statement, values))
 
     def get(self, id: UUID) -> Any:
         found = USERS.validate_python(self._rows(self._sql.get, key=self._dialect.id(id)))

@@ -16,7 +16,7 @@ from ..models import COUNTS, POSTS, USERS, VIEWS
 from .base import Stats
 from .checking import now
 from .peers import Dialect, grouped
-from .sqlalchemy_core import Statements
+from .sqlalchemy_core import Statements, dicts
 
 __all__ = ["AsyncCoreContender", "make"]
 
@@ -31,7 +31,7 @@ class AsyncCoreContender:
         self._sql = Statements(dialect)
 
     async def _rows(self, statement: Any, **values: Any) -> list[dict[str, Any]]:
-        return [dict(row) for row in (await self._connection.execute(statement, values)).mappings()]
+        return dicts(await self._connection.execute(statement, values))
 
     async def get(self, id: UUID) -> Any:
         found = USERS.validate_python(await self._rows(self._sql.get, key=self._dialect.id(id)))

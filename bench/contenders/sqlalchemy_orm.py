@@ -1,5 +1,5 @@
 # pyright: basic
-"""SQLAlchemy ORM + pydantic: a session a call, no expiry on commit.
+"""SQLAlchemy ORM + pydantic: a session a call, no expiry on commit; single statements in autocommit, as Core's.
 
 The latest three children of each: the documented way is a relationship to a ranked alias of all children, which ranks the
 whole table and is a hundred times slower on SQLite; so they are read by the same two statements as Core's.
@@ -21,7 +21,7 @@ from ..models import COUNTS, POSTS, USERS, VIEWS
 from .base import Stats
 from .checking import now
 from .peers import Dialect
-from .sqlalchemy_core import Statements, prepared
+from .sqlalchemy_core import Statements, of_single_statements, prepared
 
 __all__ = ["OrmContender", "Queries", "make", "mapped"]
 
@@ -56,6 +56,9 @@ class Queries:
         self.deep = sa.select(user).where(user.username > key).order_by(user.username).limit(51)
         latest = (post.created_at.desc(), post.id.desc())
         self.posts = sa.select(post).where(post.user_id == key).order_by(*latest).limit(101)
+        # https://docs.sqlalchemy.org/en/21/orm/queryguide/dml.html#using-insert-update-and-on-conflict-i-e-upsert-to-return-orm-objects
+        self.update = sa.select(user).from_statement(self.sql.update)
+        self.upsert = sa.select(user).from_statement(self.sql.upsert)
         self.parents = sa.select(user).order_by(user.username).limit(20)
         self.children = sa.select(post).from_statement(self.sql.children)
         self.first = sa.select(post).order_by(post.id).limit(1000)
@@ -77,40 +80,44 @@ class OrmContender:
         self._engine = sa.create_engine(self._dialect.sqlalchemy_url())
         prepared(self._engine, self._dialect)
         self._session = sessionmaker(self._engine, expire_on_commit=False)
+        self._autocommit = of_single_statements(sa.create_engine, self._dialect.sqlalchemy_url())
+        prepared(self._autocommit, self._dialect)
+        self._single = sessionmaker(self._autocommit, expire_on_commit=False)
         self._q = Queries(self._dialect)
 
     def get(self, id: UUID) -> Any:
-        with self._session() as session:
+        with self._single() as session:
             found = session.get(self._q.user, self._dialect.id(id))
             return None if found is None else USERS.validate_python([found])[0]
 
     def by_email(self, email: str) -> Any:
-        with self._session() as session:
+        with self._single() as session:
             found = session.scalars(self._q.by_email, {"key": casefold_key(email)}).one_or_none()
             return None if found is None else USERS.validate_python([found])[0]
 
     def page(self) -> Sequence[Any]:
-        with self._session() as session:
+        with self._single() as session:
             return USERS.validate_python(session.scalars(self._q.page).all()[:50])
 
     def position(self, username: str, id: UUID) -> Any:
         return username
 
     def deep_page(self, position: Any) -> Sequence[Any]:
-        with self._session() as session:
+        with self._single() as session:
             return USERS.validate_python(session.scalars(self._q.deep, {"key": position}).all()[:50])
 
     def posts(self, user_id: UUID) -> Sequence[Any]:
-        with self._session() as session:
+        with self._single() as session:
             found = session.scalars(self._q.posts, {"key": self._dialect.id(user_id)}).all()
             return POSTS.validate_python(found[:100])
 
     def create(self, user: User) -> None:
-        with self._session.begin() as session:
+        with self._single() as session:
             session.add(self._q.new(user))
+            session.commit()
 
     def stats(self) -> Stats:
-        with self._session() as session:
+        with self._single() as session:
             users, posts = session.execute(self._q.sql.totals).one()
             return users, posts, COUNTS.validate_python(session.execute(self._q.sql.most).mappings().all())
 
@@ -121,11 +128,9 @@ class OrmContender:
         return len(users)
 
     def update(self, id: UUID, bio: str) -> Any:
-        with self._session.begin() as session:
-            found = session.get_one(self._q.user, self._dialect.id(id))
-            found.bio, found.updated_at = bio, self._dialect.moment(now())
-            session.flush()
-            return USERS.validate_python([found])[0]
+        with self._single() as session:
+            values = {"key": self._dialect.id(id), "new_bio": bio, "new_moment": self._dialect.moment(now())}
+            return USERS.validate_python(session.scalars(self._q.update, values).all())[0]
 
     def view(self) -> Sequence[Any]:
         with self._session() as session:
@@ -138,9 +143,8 @@ class OrmContender:
             return VIEWS.validate_python(parents)
 
     def upsert(self, user: User) -> Any:
-        with self._session.begin() as session:
-            rows = session.execute(self._q.sql.upsert, self._dialect.values(user)).mappings().all()
-            return USERS.validate_python(rows)[0]
+        with self._single() as session:
+            return USERS.validate_python(session.scalars(self._q.upsert, self._dialect.values(user)).all())[0]
 
     def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
@@ -155,6 +159,7 @@ class OrmContender:
         return done, last
 
     def close(self) -> None:
+        self._autocommit.dispose()
         self._engine.dispose()
 
 

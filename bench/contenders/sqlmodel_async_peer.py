@@ -17,7 +17,7 @@ from ..models import COUNTS
 from .base import Stats
 from .checking import now
 from .peers import Dialect, grouped
-from .sqlalchemy_core import prepared
+from .sqlalchemy_core import dicts, of_single_statements, prepared
 from .sqlmodel_peer import POSTS, USERS, VIEWS, Queries, UserRead
 
 __all__ = ["AsyncSqlModelContender", "make"]
@@ -30,17 +30,24 @@ class AsyncSqlModelContender:
         self._dialect = Dialect(url)
         self._engine = create_async_engine(self._dialect.sqlalchemy_url(is_async=True))
         prepared(self._engine.sync_engine, self._dialect)
+        self._autocommit = of_single_statements(
+            create_async_engine, self._dialect.sqlalchemy_url(is_async=True)
+        )
+        prepared(self._autocommit.sync_engine, self._dialect)
         self._q = Queries(self._dialect)
 
     def _session(self) -> AsyncSession:
         return AsyncSession(self._engine, expire_on_commit=False)
 
+    def _single(self) -> AsyncSession:
+        return AsyncSession(self._autocommit, expire_on_commit=False)
+
     async def _all(self, statement: Any, **values: Any) -> Sequence[Any]:
-        async with self._session() as session:
+        async with self._single() as session:
             return (await session.exec(statement, params=values)).all()
 
     async def get(self, id: UUID) -> Any:
-        async with self._session() as session:
+        async with self._single() as session:
             found = await session.get(self._q.user, self._dialect.id(id))
             return None if found is None else UserRead.model_validate(found, from_attributes=True)
 
@@ -62,12 +69,12 @@ class AsyncSqlModelContender:
         return POSTS.validate_python(found[:100], from_attributes=True)
 
     async def create(self, user: User) -> None:
-        async with self._session() as session:
+        async with self._single() as session:
             session.add(self._q.user(**self._dialect.values(user)))
             await session.commit()
 
     async def stats(self) -> Stats:
-        async with self._session() as session:
+        async with self._single() as session:
             users, posts = (await session.exec(self._q.sql.totals)).one()
             return (
                 users,
@@ -82,27 +89,22 @@ class AsyncSqlModelContender:
         return len(users)
 
     async def update(self, id: UUID, bio: str) -> Any:
-        async with self._session() as session:
-            found = await session.get(self._q.user, self._dialect.id(id))
-            found.bio, found.updated_at = bio, self._dialect.moment(now())
-            session.add(found)
-            await session.commit()
+        async with self._single() as session:
+            values = {"key": self._dialect.id(id), "new_bio": bio, "new_moment": self._dialect.moment(now())}
+            found = (await session.exec(self._q.update, params=values)).scalars().one()
             return UserRead.model_validate(found, from_attributes=True)
 
     async def view(self) -> Sequence[Any]:
         async with self._session() as session:
-            parents = [dict(row) for row in (await session.exec(self._q.sql.parents)).mappings()]
+            parents = dicts(await session.exec(self._q.sql.parents))
             ids = [parent["id"] for parent in parents]
-            children = (await session.exec(self._q.sql.children, params={"ids": ids})).mappings()
-            return VIEWS.validate_python(grouped(parents, [dict(child) for child in children]))
+            children = await session.exec(self._q.sql.children, params={"ids": ids})
+            return VIEWS.validate_python(grouped(parents, dicts(children)))
 
     async def upsert(self, user: User) -> Any:
-        async with self._session() as session:
-            rows = (
-                (await session.exec(self._q.sql.upsert, params=self._dialect.values(user))).mappings().all()
-            )
-            await session.commit()
-            return UserRead.model_validate(dict(rows[0]))
+        async with self._single() as session:
+            found = (await session.exec(self._q.upsert, params=self._dialect.values(user))).scalars().one()
+            return UserRead.model_validate(found, from_attributes=True)
 
     async def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
@@ -114,6 +116,7 @@ class AsyncSqlModelContender:
         return done, last
 
     async def close(self) -> None:
+        await self._autocommit.dispose()
         await self._engine.dispose()
 
 

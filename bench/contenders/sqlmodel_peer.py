@@ -21,7 +21,7 @@ from ..models import COUNTS
 from .base import Stats
 from .checking import now
 from .peers import Dialect, grouped
-from .sqlalchemy_core import Statements, prepared
+from .sqlalchemy_core import Statements, dicts, of_single_statements, prepared
 
 __all__ = ["POSTS", "USERS", "VIEWS", "Queries", "SqlModelContender", "UserRead", "make"]
 
@@ -97,6 +97,8 @@ class Queries:
         self.deep = select(user).where(user.username > key).order_by(user.username).limit(51)
         latest = (post.created_at.desc(), post.id.desc())
         self.posts = select(post).where(post.user_id == key).order_by(*latest).limit(101)
+        self.update = sa.select(user).from_statement(self.sql.update)
+        self.upsert = sa.select(user).from_statement(self.sql.upsert)
         self.first = select(post).order_by(post.id).limit(1000)
         self.next = select(post).where(post.id > key).order_by(post.id).limit(1000)
 
@@ -108,17 +110,22 @@ class SqlModelContender:
         self._dialect = Dialect(url)
         self._engine = create_engine(self._dialect.sqlalchemy_url())
         prepared(self._engine, self._dialect)
+        self._autocommit = of_single_statements(create_engine, self._dialect.sqlalchemy_url())
+        prepared(self._autocommit, self._dialect)
         self._q = Queries(self._dialect)
 
     def _session(self) -> Session:
         return Session(self._engine, expire_on_commit=False)
 
+    def _single(self) -> Session:
+        return Session(self._autocommit, expire_on_commit=False)
+
     def _all(self, statement: Any, **values: Any) -> Sequence[Any]:
-        with self._session() as session:
+        with self._single() as session:
             return session.exec(statement, params=values).all()
 
     def get(self, id: UUID) -> Any:
-        with self._session() as session:
+        with self._single() as session:
             found = session.get(self._q.user, self._dialect.id(id))
             return None if found is None else UserRead.model_validate(found, from_attributes=True)
 
@@ -140,12 +147,12 @@ class SqlModelContender:
         return POSTS.validate_python(found[:100], from_attributes=True)
 
     def create(self, user: User) -> None:
-        with self._session() as session:
+        with self._single() as session:
             session.add(self._q.user(**self._dialect.values(user)))
             session.commit()
 
     def stats(self) -> Stats:
-        with self._session() as session:
+        with self._single() as session:
             users, posts = session.exec(self._q.sql.totals).one()
             return users, posts, COUNTS.validate_python(session.exec(self._q.sql.most).mappings().all())
 
@@ -156,25 +163,22 @@ class SqlModelContender:
         return len(users)
 
     def update(self, id: UUID, bio: str) -> Any:
-        with self._session() as session:
-            found = session.get(self._q.user, self._dialect.id(id))
-            found.bio, found.updated_at = bio, self._dialect.moment(now())
-            session.add(found)
-            session.commit()
+        with self._single() as session:
+            values = {"key": self._dialect.id(id), "new_bio": bio, "new_moment": self._dialect.moment(now())}
+            found = session.exec(self._q.update, params=values).scalars().one()
             return UserRead.model_validate(found, from_attributes=True)
 
     def view(self) -> Sequence[Any]:
         with self._session() as session:
-            parents = [dict(row) for row in session.exec(self._q.sql.parents).mappings()]
+            parents = dicts(session.exec(self._q.sql.parents))
             ids = [parent["id"] for parent in parents]
-            children = session.exec(self._q.sql.children, params={"ids": ids}).mappings()
-            return VIEWS.validate_python(grouped(parents, [dict(child) for child in children]))
+            children = session.exec(self._q.sql.children, params={"ids": ids})
+            return VIEWS.validate_python(grouped(parents, dicts(children)))
 
     def upsert(self, user: User) -> Any:
-        with self._session() as session:
-            rows = session.exec(self._q.sql.upsert, params=self._dialect.values(user)).mappings().all()
-            session.commit()
-            return UserRead.model_validate(dict(rows[0]))
+        with self._single() as session:
+            found = session.exec(self._q.upsert, params=self._dialect.values(user)).scalars().one()
+            return UserRead.model_validate(found, from_attributes=True)
 
     def iterate(self) -> tuple[int, Any]:
         done, last = 0, None
@@ -186,6 +190,7 @@ class SqlModelContender:
         return done, last
 
     def close(self) -> None:
+        self._autocommit.dispose()
         self._engine.dispose()
 
 
